@@ -25,6 +25,23 @@ func Standalone(tb testing.TB, o Options) *redisproc.Server {
 	return s
 }
 
+// Sentinel starts a primary, two replicas and three Sentinels, which end with the
+// test.
+func Sentinel(tb testing.TB, o Options) *redisproc.Set {
+	tb.Helper()
+	s := start(tb, o, redisproc.Sentinel)
+	logOnFailure(tb, s.Servers()...)
+	return s
+}
+
+// Cluster starts three primaries with a replica each, which end with the test.
+func Cluster(tb testing.TB, o Options) *redisproc.Set {
+	tb.Helper()
+	s := start(tb, o, redisproc.Cluster)
+	logOnFailure(tb, s.Servers()...)
+	return s
+}
+
 // Getenv makes a getenv function of a map.
 func Getenv(env map[string]string) func(string) string {
 	return func(name string) string { return env[name] }
