@@ -1,0 +1,9 @@
+-- Refreshes a member's lease: writes its line on the roll and reads the record
+-- in one step, so that whoever holds a lease has seen the record it was given under.
+-- KEYS: control, roll, identity. ARGV: member, its entry as JSON, channel of the
+-- acknowledgement or '' when there is nothing new to tell.
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('PUBLISH', ARGV[3], ARGV[1])
+end
+return {redis.call('GET', KEYS[1]) or '', redis.call('GET', KEYS[3]) or ''}
