@@ -45,19 +45,41 @@ func startSentinel(ctx context.Context, o Options) (_ *Set, err error) {
 			return nil, err
 		}
 	}
+	if err := poll(ctx, time.Millisecond, func() error { return s.Nodes[0].leads(ctx, o.Replicas) }); err != nil {
+		return nil, fmt.Errorf("redisproc: attach replicas: %w", err)
+	}
 	if err := s.configureSentinels(ctx); err != nil {
 		return nil, err
 	}
 	if err := each(ctx, s.Sentinels, startServer); err != nil {
 		return nil, err
 	}
-	err = each(ctx, s.Sentinels, func(ctx context.Context, n *Server) error {
-		return poll(ctx, 10*time.Millisecond, func() error { return s.knowsAll(ctx, n) })
-	})
+	err = each(ctx, s.Sentinels, s.meet)
 	if err != nil {
 		return nil, fmt.Errorf("redisproc: start Sentinels: %w", err)
 	}
 	return s, nil
+}
+
+// meet waits until a Sentinel knows all. One that another could not reach, since
+// it was started a moment later, is tried again after a ping period: so that is
+// made short for the time being (a server before 7.0 cannot do it, and takes a
+// second longer).
+func (s *Set) meet(ctx context.Context, n *Server) error {
+	_, _ = n.Do(ctx, "SENTINEL", "DEBUG", "PING-PERIOD", "50")
+	err := poll(ctx, 10*time.Millisecond, func() error { return s.knowsAll(ctx, n) })
+	if err != nil {
+		return err
+	}
+	periods := []string{"PING-PERIOD", "1000"}
+	if s.opts.Hasty {
+		periods = []string{"PING-PERIOD", "100", "PUBLISH-PERIOD", "200", "INFO-PERIOD", "500", "ASK-PERIOD", "100"}
+	}
+	_, err = n.Do(ctx, append([]string{"SENTINEL", "DEBUG"}, periods...)...)
+	if _, refused := errors.AsType[ReplyError](err); refused && !s.opts.Hasty {
+		return nil
+	}
+	return err
 }
 
 // attach makes n a replica of the first node, in its settings too.
@@ -68,7 +90,17 @@ func (s *Set) attach(ctx context.Context, n *Server) error {
 	if _, err := n.Do(ctx, "CONFIG", "REWRITE"); err != nil {
 		return fmt.Errorf("redisproc: attach a replica: %w", err)
 	}
-	if err := poll(ctx, time.Millisecond, func() error { return n.follows(ctx) }); err != nil {
+	err := poll(ctx, time.Millisecond, func() error {
+		if err := n.follows(ctx); err != nil {
+			return err
+		}
+		f, err := s.Nodes[0].info(ctx, "INFO", "persistence")
+		if err == nil && f["rdb_bgsave_in_progress"] != "0" {
+			err = errors.New("the transfer's process still runs")
+		}
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("redisproc: attach a replica: %w", err)
 	}
 	return nil

@@ -344,9 +344,9 @@ func (s *Server) configure(ctx context.Context, extra []string) error {
 		lines = append(lines, "requirepass "+s.password)
 	}
 	if !s.sentinel {
-		// The delay would let a second replica share a transfer, at the cost of
-		// five seconds for the first.
-		lines = append(lines, "repl-diskless-sync yes", "repl-diskless-sync-delay 0")
+		// Over a pipe a replica counts as online only at its second report, which
+		// comes a second later; over a file it does at once.
+		lines = append(lines, "repl-diskless-sync no")
 		if s.password != "" {
 			lines = append(lines, "masterauth "+s.password)
 		}

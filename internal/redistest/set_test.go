@@ -37,7 +37,7 @@ func TestSentinel(t *testing.T) {
 }
 
 func TestSentinelFailsOverAndTakesTheOldPrimaryBack(t *testing.T) {
-	s := redistest.Sentinel(t, redistest.Options{DownAfter: 500 * time.Millisecond})
+	s := redistest.Sentinel(t, redistest.Options{Hasty: true, DownAfter: 500 * time.Millisecond})
 	old := s.Nodes[0]
 	if err := old.Kill(); err != nil {
 		t.Fatal(err)
