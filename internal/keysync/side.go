@@ -1,0 +1,109 @@
+package keysync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A Side is one of the two Redis deployments between which keys are copied.
+// It is safe for concurrent use. It does not own its client.
+type Side struct {
+	client redis.UniversalClient
+	single bool // a script may name keys of one slot only
+
+	mu     sync.Mutex
+	probed bool
+	caps   Capabilities
+}
+
+// NewSide returns a Side over a standalone server or a Sentinel set, where one
+// script may read keys of any slot.
+func NewSide(client redis.UniversalClient) *Side { return &Side{client: client} }
+
+// NewClusterSide returns a Side over a cluster, where it may not.
+func NewClusterSide(client redis.UniversalClient) *Side {
+	return &Side{client: client, single: true}
+}
+
+// Capabilities are what a side was found able to do.
+type Capabilities struct {
+	// Dump says that DUMP gives a payload for a key of any type.
+	Dump bool
+	// Restore says that RESTORE takes such a payload, with an absolute expiry.
+	// Where one side has no Dump or the other no Restore, values are read and
+	// written by type.
+	Restore bool
+	// ExpireTime says that PEXPIRETIME is there (Redis 7.0). Without it an
+	// expiry is worked out from PTTL and TIME, and may be off by 1 ms.
+	ExpireTime bool
+	// ReadOnlyScripts says that EVAL_RO is there (Redis 7.0): only then are
+	// keys readable while the server is under CLIENT PAUSE WRITE.
+	ReadOnlyScripts bool
+}
+
+// Capabilities returns what the side can do. It is tried once, on a key of our
+// own that is never left behind, and remembered.
+func (s *Side) Capabilities(ctx context.Context) (Capabilities, error) {
+	s.mu.Lock()
+	caps, probed := s.caps, s.probed
+	s.mu.Unlock()
+	if probed {
+		return caps, nil
+	}
+	caps, err := probe(ctx, s.client) // two callers at once try it twice: harmless
+	if err != nil {
+		return Capabilities{}, fmt.Errorf("keysync: try what the server can do: %w", err)
+	}
+	s.mu.Lock()
+	s.caps, s.probed = caps, true
+	s.mu.Unlock()
+	return caps, nil
+}
+
+// typedOnly makes a side that was probed read and write by type.
+func (s *Side) typedOnly() *Side {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caps.Dump, s.caps.Restore = false, false
+	return s
+}
+
+const probeKey = tempPrefix + "{probe}"
+
+// probePayload is DUMP of the string "x" in RDB version 6, which every server
+// since 2.6 takes.
+const probePayload = "\x00\x01x\x06\x00" + "\xb4\x6d\xee\xdf\x48\xbd\x74\x43"
+
+// probe tries each capability. RESTORE must take a sound payload and refuse a
+// broken one: servers made for tests take anything as a string. Both carry an
+// expiry in the past, with which a server that takes them stores nothing.
+func probe(ctx context.Context, client redis.UniversalClient) (caps Capabilities, err error) {
+	pipe := client.Pipeline()
+	sound := pipe.Do(ctx, "restore", probeKey, 1, probePayload, "replace", "absttl")
+	broken := pipe.Do(ctx, "restore", probeKey, 1, "not a payload", "replace", "absttl")
+	pipe.Del(ctx, probeKey)
+	expire := pipe.Do(ctx, "pexpiretime", probeKey)
+	script := pipe.Do(ctx, "eval_ro", "return redis.call('xinfo', 'help')[1]", 1, probeKey)
+	_, _ = pipe.Exec(ctx) // each reply is looked at below
+	for _, cmd := range []*redis.Cmd{sound, broken, expire, script} {
+		if cmd.Err() != nil && !isReply(cmd.Err()) {
+			return caps, cmd.Err()
+		}
+	}
+	caps.Dump = broken.Err() != nil
+	caps.Restore = sound.Err() == nil && broken.Err() != nil
+	caps.ExpireTime = expire.Err() == nil
+	caps.ReadOnlyScripts = script.Err() == nil
+	return caps, nil
+}
+
+// isReply reports whether the server answered with an error, as against not
+// having answered.
+func isReply(err error) bool {
+	_, ok := errors.AsType[redis.Error](err)
+	return ok
+}
