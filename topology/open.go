@@ -1,0 +1,191 @@
+package topology
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+const (
+	// stateReload is how old a cluster client's map of slots may get: with
+	// go-redis's minute, a replaced master was dialled for 60.1 s; with a second
+	// the outage was 4.4 s.
+	stateReload = time.Second
+
+	// maxIdle is below the 300 s after which the plan's parameter group (and
+	// many a managed service) has servers close idle connections.
+	maxIdle = 4 * time.Minute
+)
+
+// A Client is a redis.UniversalClient that also knows its topology. It is safe
+// for concurrent use. Close it when it is no longer used.
+type Client struct {
+	redis.UniversalClient
+
+	cfg     Config
+	dialler *dialler
+	one     *redis.Client        // nil on a cluster
+	cluster *redis.ClusterClient // nil elsewhere
+}
+
+// Open validates cfg and builds a client. It dials nothing: connections are made
+// when commands need them, and errors of servers are errors of commands.
+func Open(cfg Config, opts ...Option) (*Client, error) {
+	if err := cfg.Validate(); err != nil {
+		if cfg.Disabled() {
+			return nil, err
+		}
+		return nil, fmt.Errorf("topology: open: %w", err)
+	}
+	s, err := newSettings(opts)
+	if err != nil {
+		return nil, err
+	}
+	library.take(s.logger)
+	cfg = cfg.withDefaults()
+	c := &Client{cfg: cfg, dialler: cfg.newDialler()}
+	switch cfg.Mode {
+	case Standalone:
+		c.one = c.node(cfg.Addrs[0], s)
+	case Sentinel:
+		c.one = c.failover(s)
+	case Cluster:
+		c.cluster = c.openCluster(s)
+		c.UniversalClient = c.cluster
+	}
+	if c.one != nil {
+		c.UniversalClient = c.one
+	}
+	return c, nil
+}
+
+// Mode returns the mode that was told.
+func (c *Client) Mode() Mode { return c.cfg.Mode }
+
+// Config returns the settings, with defaults filled in.
+func (c *Client) Config() Config { return c.cfg.withDefaults() }
+
+// String describes the client without its secrets.
+func (c *Client) String() string { return c.cfg.String() }
+
+// GoString is String for the verb %#v.
+func (c *Client) GoString() string { return "*topology.Client{" + c.cfg.String() + "}" }
+
+// retries is Retries as go-redis's options have it.
+func (c *Client) retries(s settings) int {
+	if s.noRetries {
+		return -1
+	}
+	return c.cfg.Retries
+}
+
+// node builds a plain client to one data server.
+func (c *Client) node(addr string, s settings) *redis.Client {
+	rdb := redis.NewClient(&redis.Options{
+		Addr:       addr,
+		ClientName: s.name,
+		Dialer:     c.dialler.dial,
+		OnConnect:  s.onConnect,
+		Username:   c.cfg.Username,
+		Password:   string(c.cfg.Password),
+		DB:         c.cfg.DB,
+		MaxRetries: c.retries(s),
+
+		DialTimeout:           c.cfg.DialTimeout,
+		DialerRetries:         1, // the command's own retries dial again
+		ReadTimeout:           c.cfg.ReadTimeout,
+		ContextTimeoutEnabled: true,
+
+		PoolSize:         c.cfg.PoolSize,
+		PipelinePoolSize: -1,
+		ConnMaxIdleTime:  maxIdle,
+
+		DisableIdentity:          true,
+		MaintNotificationsConfig: quiet(),
+	})
+	addHooks(rdb, s)
+	return rdb
+}
+
+// failover builds a client that asks the sentinels for the master.
+func (c *Client) failover(s settings) *redis.Client {
+	opt := &redis.FailoverOptions{
+		MasterName:       c.cfg.SentinelMaster,
+		SentinelAddrs:    c.cfg.Addrs,
+		SentinelUsername: c.cfg.SentinelUsername,
+		SentinelPassword: string(c.cfg.SentinelPassword),
+		ClientName:       s.name,
+		Dialer:           c.dialler.dial,
+		Username:         c.cfg.Username,
+		Password:         string(c.cfg.Password),
+		DB:               c.cfg.DB,
+		MaxRetries:       c.retries(s),
+
+		DialTimeout:           c.cfg.DialTimeout,
+		DialerRetries:         1,
+		ReadTimeout:           c.cfg.ReadTimeout,
+		ContextTimeoutEnabled: true,
+
+		PoolSize:         c.cfg.PoolSize,
+		PipelinePoolSize: -1,
+		ConnMaxIdleTime:  maxIdle,
+		DisableIdentity:  true,
+	}
+	if s.onConnect != nil {
+		opt.OnConnect = dataOnly{}.onConnect(s.onConnect)
+	}
+	rdb := redis.NewFailoverClient(opt)
+	if s.onConnect != nil {
+		rdb.AddHook(dataOnly{})
+	}
+	addHooks(rdb, s)
+	return rdb
+}
+
+// openCluster builds a client that knows which node owns which slot.
+func (c *Client) openCluster(s settings) *redis.ClusterClient {
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{
+		Addrs:        c.cfg.Addrs,
+		ClientName:   s.name,
+		Dialer:       c.dialler.dial,
+		OnConnect:    s.onConnect,
+		Username:     c.cfg.Username,
+		Password:     string(c.cfg.Password),
+		MaxRedirects: c.retries(s),
+
+		DialTimeout:           c.cfg.DialTimeout,
+		DialerRetries:         1,
+		ReadTimeout:           c.cfg.ReadTimeout,
+		ContextTimeoutEnabled: true,
+
+		PoolSize:         c.cfg.PoolSize,
+		PipelinePoolSize: -1,
+		ConnMaxIdleTime:  maxIdle,
+
+		ClusterStateReloadInterval: stateReload,
+		DisableIdentity:            true,
+		MaintNotificationsConfig:   quiet(),
+	})
+	rdb.OnNewNode(func(node *redis.Client) { addHooks(node, s) })
+	return rdb
+}
+
+// addHooks adds what options ask for. The wrapper goes last, which is innermost,
+// so that the hooks of WithHook see wrapped connections.
+func addHooks(rdb *redis.Client, s settings) {
+	for _, h := range s.hooks {
+		rdb.AddHook(h)
+	}
+	if s.wrap != nil {
+		rdb.AddHook(wrapHook{s.wrap})
+	}
+}
+
+// quiet turns maintenance notifications off; each client needs its own.
+func quiet() *maintnotifications.Config {
+	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+var _ redis.UniversalClient = (*Client)(nil)

@@ -1,0 +1,86 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrOption is in the errors of Open that an option causes.
+var ErrOption = errors.New("topology: bad option")
+
+// An Option changes what Open and Client.Node build.
+type Option func(*settings) error
+
+// settings is what options say.
+type settings struct {
+	name      string
+	onConnect func(context.Context, *redis.Conn) error
+	wrap      func(net.Conn) net.Conn
+	noRetries bool
+	hooks     []redis.Hook
+	logger    *slog.Logger
+}
+
+func newSettings(opts []Option) (settings, error) {
+	var s settings
+	for _, opt := range opts {
+		if err := opt(&s); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// WithName names every connection, by SETNAME in its handshake, so that it can be
+// found in CLIENT LIST. The default is no name.
+func WithName(name string) Option {
+	return func(s *settings) error {
+		// What CLIENT SETNAME refuses: a refused name fails every connection.
+		if strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' }) {
+			return errors.Join(ErrOption, errors.New("a connection's name holds only printable ASCII without spaces"))
+		}
+		s.name = name
+		return nil
+	}
+}
+
+// WithOnConnect has f called for each new connection to a data server, after its
+// handshake was answered and before a command of the caller's is sent on it.
+// Connections to sentinels are not shown to f. If f returns an error the
+// connection is closed and the command fails with that error, less one level of
+// wrapping: return one that is not wrapped. The default is none.
+func WithOnConnect(f func(context.Context, *redis.Conn) error) Option {
+	return func(s *settings) error { s.onConnect = f; return nil }
+}
+
+// WithConn has f wrap each new connection to a data server. What f returns sees
+// RESP, above TLS. Connections to sentinels are not shown to f. The default is
+// none.
+func WithConn(f func(net.Conn) net.Conn) Option {
+	return func(s *settings) error { s.wrap = f; return nil }
+}
+
+// WithoutRetries has every command sent once at most. On a cluster redirections
+// are not followed either: a caller sees MOVED and ASK. The default is the
+// Config's Retries.
+func WithoutRetries() Option {
+	return func(s *settings) error { s.noRetries = true; return nil }
+}
+
+// WithHook adds a hook to the client, on a cluster to the client of every node.
+// Hooks see the commands of handshakes too, passwords among them. The default is
+// none.
+func WithHook(h redis.Hook) Option {
+	return func(s *settings) error { s.hooks = append(s.hooks, h); return nil }
+}
+
+// WithLogger tells where to log: go-redis's lines, for the whole process, at
+// level Debug. The default is not to log.
+func WithLogger(l *slog.Logger) Option {
+	return func(s *settings) error { s.logger = l; return nil }
+}
