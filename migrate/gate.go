@@ -1,0 +1,164 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/transload/transload/internal/protocol"
+)
+
+var (
+	// ErrSplitAuthority means that a command's keys are served by two sides now,
+	// and that it cannot be split. A step to 0 or 100 percent of its workload ends that.
+	ErrSplitAuthority = errors.New("migrate: keys of one command lie on two sides")
+
+	// ErrUnknownOutcome means that a write was sent but its reply cannot be
+	// believed: the lease under which it was sent has ended. It may or may not
+	// have been carried out, as after a time-out.
+	ErrUnknownOutcome = errors.New("migrate: outcome of the write is not known: the lease ended before its reply")
+
+	// ErrNoSide means that no side could be used within the operation's time. The
+	// error that wraps it says what was waited for.
+	ErrNoSide = errors.New("migrate: no side may be used")
+
+	// ErrClosed means that the client has been closed.
+	ErrClosed = errors.New("migrate: client is closed")
+)
+
+// A pass admits one operation to one side, under one view.
+type pass struct {
+	view   *view
+	pool   *pool
+	side   protocol.Side
+	write  bool
+	moving bool
+	stripe uint8
+}
+
+// verdict says what a reply is worth.
+type verdict uint8
+
+const (
+	believed verdict = iota // it counts
+	again                   // a read whose keys have moved, or whose lease has ended: run it again
+	unknown                 // a write whose lease has ended
+)
+
+// enter admits an operation on some units, or all if there are none, to the
+// side that serves them. It waits while they are held or no lease is valid, up
+// to the context's deadline or Options.Wait. It counts a write first and then
+// checks: in the other order an acknowledgement could slip between.
+//
+// Every pass that is returned must be given to leave. Units that lie on two
+// sides are ErrSplitAuthority.
+func (m *member) enter(ctx context.Context, units []unit, write bool) (pass, error) {
+	var deadline <-chan time.Time
+	var began time.Time
+	for {
+		p, v, err := m.try(units, write)
+		if err != nil || p.view != nil {
+			if !began.IsZero() {
+				m.waited(units, time.Since(began))
+			}
+			return p, err
+		}
+		if began.IsZero() {
+			began = time.Now()
+			t := time.NewTimer(m.opts.Wait)
+			defer t.Stop()
+			deadline = t.C
+		}
+		m.parked.Add(1)
+		select {
+		case <-v.changed:
+		case <-m.closing:
+			err = ErrClosed
+		case <-ctx.Done():
+			err = fmt.Errorf("%w: %s: %w", ErrNoSide, m.waitsFor(), context.Cause(ctx))
+		case <-deadline:
+			err = fmt.Errorf("%w within %v: %s", ErrNoSide, m.opts.Wait, m.waitsFor())
+		}
+		m.parked.Add(-1)
+		if err != nil {
+			return pass{}, err
+		}
+	}
+}
+
+// try admits an operation under the view of this moment, or returns that view
+// with a zero pass if it has to wait for the next.
+func (m *member) try(units []unit, write bool) (pass, *view, error) {
+	for {
+		v := m.view.Load()
+		side, moving, split := v.place(units, write)
+		if split || (len(units) == 0 && v.only == protocol.None && v.phase != protocol.Unknown && write) {
+			if len(units) == 0 && v.why != "" {
+				return pass{}, v, nil // a write of every key waits out a hold
+			}
+			return pass{}, v, ErrSplitAuthority
+		}
+		if len(units) == 0 && side == protocol.None && v.phase != protocol.Unknown {
+			side = v.larger()
+		}
+		if side == protocol.None || v.pools[side] == nil {
+			return pass{}, v, nil
+		}
+		p := pass{view: v, pool: v.pools[side], side: side, write: write, moving: moving || len(units) == 0}
+		if write {
+			p.stripe = p.counter().add()
+			if m.view.Load() != v {
+				p.counter().done(p.stripe)
+				continue
+			}
+		}
+		if v.leased && !p.pool.valid(m.now()) {
+			if write {
+				p.counter().done(p.stripe)
+			}
+			return pass{}, v, nil // its lapse is about to be noticed, and makes a new view
+		}
+		return p, v, nil
+	}
+}
+
+func (p *pass) counter() *counter {
+	if p.moving {
+		return &p.view.moving
+	}
+	return &p.view.writes
+}
+
+// leave ends an operation and says what its reply is worth. A write's reply
+// counts only if the very lease under which it was sent still holds. A read's
+// counts if its side still serves its keys through the same pool; if they have
+// moved since, nobody waited for it.
+func (m *member) leave(p pass, units []unit) verdict {
+	if p.write {
+		defer p.counter().done(p.stripe)
+	}
+	if !p.view.leased {
+		return believed
+	}
+	if !p.pool.valid(m.now()) {
+		if p.write {
+			return unknown
+		}
+		return again
+	}
+	if p.write {
+		return believed
+	}
+	v := m.view.Load()
+	if v == p.view {
+		return believed
+	}
+	if len(units) == 0 {
+		return believed // of a whole server, not of a key
+	}
+	if side, _, split := v.place(units, false); side != p.side || split || v.pools[side] != p.pool {
+		return again
+	}
+	return believed
+}

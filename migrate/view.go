@@ -1,0 +1,108 @@
+package migrate
+
+import (
+	"math/rand/v2"
+	"sync/atomic"
+
+	"github.com/transload/transload/internal/protocol"
+)
+
+// A view is what a member knows at one moment: which side serves which keys,
+// and through which pools. It never changes once it is installed; the next view
+// replaces it.
+type view struct {
+	phase   protocol.Phase
+	leased  bool               // a side may be used only under a valid lease
+	only    protocol.Side      // the side that serves every key, reads and writes; or None
+	ranges  [][]protocol.Range // by workload
+	pools   [3]*pool           // by side; nil where there is no lease
+	target  float64            // share of all slots that the target serves
+	why     string             // why an operation may have to wait, in words
+	changed chan struct{}      // closed when the next view is installed
+	writes  counter            // writes and copies under way, to keys that stay
+	moving  counter            // the same, to keys that move
+}
+
+// serve returns the side that serves a unit, or None while an operation waits,
+// and whether the unit is about to move.
+func (v *view) serve(u unit, write bool) (protocol.Side, bool) {
+	if v.only != protocol.None {
+		return v.only, false
+	}
+	r := span(v.ranges[u.workload], u.slot)
+	if write {
+		return r.Write, r.Moving
+	}
+	return r.Read, r.Moving
+}
+
+// place returns the side that serves all the units; None if an operation on
+// them has to wait, and split if they lie on two sides.
+func (v *view) place(units []unit, write bool) (side protocol.Side, moving, split bool) {
+	if v.only != protocol.None || len(units) == 0 {
+		return v.only, false, false
+	}
+	for i, u := range units {
+		s, mv := v.serve(u, write)
+		if s == protocol.None {
+			return protocol.None, false, false
+		}
+		if i > 0 && s != side {
+			split = true
+		}
+		side, moving = s, moving || mv
+	}
+	return side, moving, split
+}
+
+// larger returns the side that serves more slots: keyless reads go there.
+func (v *view) larger() protocol.Side {
+	switch {
+	case v.only != protocol.None:
+		return v.only
+	case v.target > 0.5:
+		return protocol.Target
+	}
+	return protocol.Source
+}
+
+// mirrored reports whether what is written to a workload is copied to the other
+// side.
+func (v *view) mirrored() bool { return v.leased }
+
+// A counter counts operations under way. It is striped, so that members with
+// many cores do not fight for one cache line.
+type counter struct {
+	stripes [8]struct {
+		n atomic.Int64
+		_ [56]byte
+	}
+}
+
+// add counts one operation and returns the stripe on which to take it off.
+func (c *counter) add() uint8 {
+	i := uint8(rand.Uint32() & 7)
+	c.stripes[i].n.Add(1)
+	return i
+}
+
+func (c *counter) done(i uint8) { c.stripes[i].n.Add(-1) }
+
+// zero reports whether nothing is under way. On a view that is no longer
+// installed an operation is counted on one stripe until it ends, so that a zero
+// read on each stripe, at whatever moments, means that all have ended.
+func (c *counter) zero() bool {
+	for i := range c.stripes {
+		if c.stripes[i].n.Load() != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *counter) sum() (n int64) {
+	for i := range c.stripes {
+		n += c.stripes[i].n.Load()
+	}
+	return n
+}
