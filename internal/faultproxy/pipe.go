@@ -116,7 +116,11 @@ func (d *pipe) pause(t time.Duration) {
 // pauseLocked waits for t, or until the link is over.
 func (d *pipe) pauseLocked(t time.Duration) {
 	end := time.Now().Add(t)
-	timer := time.AfterFunc(t, d.wake.Broadcast)
+	timer := time.AfterFunc(t, func() {
+		d.mu.Lock() // else it could fall between the look at the clock and the wait
+		defer d.mu.Unlock()
+		d.wake.Broadcast()
+	})
 	defer timer.Stop()
 	for !d.closed && time.Now().Before(end) {
 		d.wake.Wait()
