@@ -1,0 +1,320 @@
+package protocol
+
+import "time"
+
+// graceFor is how long a member holds back from obeying an abort, a commit or a
+// grant that not all replicas have. It bounds what a lost replica costs in the
+// middle of a move; what it risks is told in doc.go.
+const graceFor = 50 * time.Millisecond
+
+// abortAfter is how long past the hold's end a member waits for the
+// coordinator's own abort before it tries one.
+const abortAfter = 100 * time.Millisecond
+
+// PrepareBound is the longest that a move may be prepared. A member that sees
+// one stand for longer ends it, so that blocking commands begin again when the
+// coordinator has died. It is twice what waiting out and fencing a dead member
+// takes, and more.
+const PrepareBound = time.Minute
+
+// A Seen is what one refresh told a member about a side.
+type Seen struct {
+	Gen    uint64  // of the lease for which the refresh was sent
+	Sent   Instant // before the refresh was sent
+	RunID  string  // of the master that answered
+	Record Record  // what it holds; empty if it holds none
+	Safe   bool    // every replica that the master lists as online has it
+}
+
+// Effects are what a member's process must do after an input.
+type Effects struct {
+	View    bool    // the view changed: install it, wake what is parked
+	Settle  bool    // the record is new: ask whether the replicas have it, on the same connection
+	Close   bool    // the lease is over: close the side's pool, then call Closed
+	PutBack *Change // the side forgot a record that was obeyed: write it again
+}
+
+// A Change is one compare-and-set of a side's record.
+type Change struct {
+	Side     Side
+	Old, New Record
+}
+
+// A Duty is what a move asks of a member before it may acknowledge a stage.
+type Duty struct {
+	Side  Side // on whose roll the acknowledgement goes: the giver's
+	Move  string
+	Stage Stage
+	Bound time.Duration // of the hold, for a duty of that stage
+}
+
+// A Member is the protocol's part of one process of the app. It is not safe for
+// concurrent use and does no I/O: its process tells it what it heard and does
+// what it returns.
+type Member struct {
+	sides [3]memberSide // by Side
+	acked Ack
+}
+
+type memberSide struct {
+	heard  bool    // the side has answered at least once
+	rec    Record  // obeyed
+	since  Instant // when it was obeyed
+	lease  Lease
+	gen    uint64
+	closed bool // the pool of the last lease is closed: a new lease may be asked for
+	newer  Record
+	first  Instant // when newer was first seen
+}
+
+// NewMember returns a member that knows nothing and may use nothing.
+func NewMember() *Member {
+	m := &Member{}
+	for _, s := range Sides {
+		m.sides[s] = memberSide{gen: 1, closed: true}
+	}
+	return m
+}
+
+// Gen returns the generation of the side's lease: it grows when a lease lapses.
+func (m *Member) Gen(s Side) uint64 { return m.sides[s].gen }
+
+// Record returns the record that the member obeys on a side.
+func (m *Member) Record(s Side) Record { return m.sides[s].rec }
+
+// Heard reports whether the side has told the member its record, or that it has
+// none.
+func (m *Member) Heard(s Side) bool { return m.sides[s].heard }
+
+// RunID returns the run id of the server that gave the side's lease.
+func (m *Member) RunID(s Side) string { return m.sides[s].lease.RunID }
+
+// Lease returns the side's lease, valid or not.
+func (m *Member) Lease(s Side) Lease { return m.sides[s].lease }
+
+// Ready reports whether the member holds a valid lease on both sides.
+func (m *Member) Ready(now Instant) bool {
+	return m.sides[Source].lease.Valid(now) && m.sides[Target].lease.Valid(now)
+}
+
+// Acked returns the last acknowledgement, for the roll.
+func (m *Member) Acked() Ack { return m.acked }
+
+// Phase returns how far the migration has come by what the member obeys:
+// unknown until the source, or the target that owns something, has answered.
+func (m *Member) Phase() Phase {
+	src, dst := m.sides[Source], m.sides[Target]
+	switch {
+	case dst.rec.Phase == Done || src.rec.Phase == Done:
+		return Done
+	case !src.rec.Empty() && src.rec.Epoch >= dst.rec.Epoch:
+		return src.rec.Phase
+	case !dst.rec.Empty():
+		return dst.rec.Phase
+	case src.heard:
+		return Off // the source says that there is no record
+	}
+	return Unknown
+}
+
+// Ranges returns which side serves which slots of a workload now.
+func (m *Member) Ranges(workload string) []Range {
+	switch m.Phase() {
+	case Unknown:
+		return []Range{{Lo: 0, Hi: Slots}}
+	case Off:
+		return []Range{{0, Slots, Source, Source, false}}
+	case Done:
+		return []Range{{0, Slots, Target, Target, false}}
+	}
+	return ranges(m.sides[Source].rec, m.sides[Target].rec, workload)
+}
+
+// Lapse ends the side's lease if it is no longer valid, and reports whether a
+// pool has to be closed before the next refresh. To be asked before each
+// refresh, and by a timer.
+func (m *Member) Lapse(s Side, now Instant) bool {
+	sd := &m.sides[s]
+	if sd.lease.RunID == "" || sd.lease.Valid(now) {
+		return !sd.closed
+	}
+	m.lapse(s)
+	return true
+}
+
+func (m *Member) lapse(s Side) {
+	sd := &m.sides[s]
+	sd.lease = Lease{}
+	sd.gen++
+	sd.closed = false
+}
+
+// Closed says that the pool of the lease before gen is closed, so that a new
+// lease may be asked for.
+func (m *Member) Closed(s Side, gen uint64) {
+	if m.sides[s].gen == gen {
+		m.sides[s].closed = true
+	}
+}
+
+// Hear takes what a refresh told. An answer to a refresh that was sent under an
+// earlier lease says nothing.
+func (m *Member) Hear(s Side, seen Seen, now Instant) Effects {
+	sd := &m.sides[s]
+	if seen.Gen != sd.gen || !sd.closed {
+		return Effects{Close: !sd.closed}
+	}
+	if sd.lease.RunID != "" && (sd.lease.RunID != seen.RunID || !sd.lease.Valid(now)) {
+		m.lapse(s) // another server, or too late: that lease is over
+		return Effects{View: true, Close: true}
+	}
+	first := !sd.heard
+	sd.heard = true
+	switch {
+	case seen.Record.Same(sd.rec):
+		fresh := !sd.lease.Valid(now)
+		if seen.Sent.Mono > sd.lease.Sent.Mono || fresh {
+			sd.lease = Lease{Sent: seen.Sent, RunID: seen.RunID}
+		}
+		return Effects{View: fresh || first}
+	case seen.Record.Epoch < sd.rec.Epoch:
+		return Effects{PutBack: &Change{Side: s, Old: seen.Record, New: sd.rec}}
+	case seen.Record.Epoch == sd.rec.Epoch && sd.lease.RunID != "":
+		return Effects{} // two records of one epoch: no refresh; obeyed only once the lease has ended
+	}
+	if !sd.newer.Same(seen.Record) {
+		sd.newer, sd.first = seen.Record, now
+	}
+	if !seen.Safe && !(sd.outcome() && now.Since(sd.first) >= graceFor) {
+		return Effects{Settle: true}
+	}
+	m.obey(s, seen, now)
+	return Effects{View: true}
+}
+
+// outcome reports whether the newer record ends a hold: by abort, commit or
+// grant. Writes wait for it, so it is obeyed after a grace even if a replica
+// does not answer.
+func (sd *memberSide) outcome() bool {
+	held := sd.rec.Move != nil && (sd.rec.Move.Stage == Held || sd.rec.Move.Stage == Offered)
+	next := sd.newer.Move
+	return held && (next == nil || next.Stage == Committed || next.Stage == Granted)
+}
+
+func (m *Member) obey(s Side, seen Seen, now Instant) {
+	sd := &m.sides[s]
+	sd.rec = seen.Record
+	sd.newer = Record{}
+	sd.lease = Lease{Sent: seen.Sent, RunID: seen.RunID}
+	sd.since = now
+	if mv := sd.rec.Move; mv != nil && mv.From == s && mv.Stage == Committed {
+		m.acked = Ack{Move: mv.ID, Stage: Committed} // reads go on at the other side by themselves
+	}
+}
+
+// Duty returns what the present stage of a move asks of the member and it has
+// not acknowledged yet.
+func (m *Member) Duty() (Duty, bool) {
+	for _, s := range Sides {
+		mv := m.sides[s].rec.Move
+		if mv == nil || mv.From != s || (mv.Stage != Prepared && mv.Stage != Held) {
+			continue
+		}
+		if m.acked == (Ack{mv.ID, mv.Stage}) {
+			continue
+		}
+		return Duty{Side: s, Move: mv.ID, Stage: mv.Stage, Bound: time.Duration(mv.HoldMS) * time.Millisecond}, true
+	}
+	return Duty{}, false
+}
+
+// Done says that a duty has been carried out: operations and copies of earlier
+// views have ended, and orphans are killed. It reports whether the duty is
+// still asked for, so that the acknowledgement is worth sending. A member that
+// does not hold both leases is not ready, and does not acknowledge.
+func (m *Member) Done(d Duty, now Instant) bool {
+	cur, ok := m.Duty()
+	if !ok || cur != d || !m.Ready(now) {
+		return false
+	}
+	m.acked = Ack{d.Move, d.Stage}
+	return true
+}
+
+// A Wish is what a member wants done about a move that its coordinator has left.
+type Wish uint8
+
+const (
+	Nothing    Wish = iota
+	WishEnd         // the hold, or the preparation, is over its bound: end it, by Resolve
+	WishOpen        // committed, and nobody grants: grant, if everybody has acknowledged or a lease has passed
+	WishStrike      // an offer stands whose move is no more
+)
+
+// Wish looks at the records that the member obeys and says what should be done
+// by it now. force says that a lease has passed since the commit was obeyed, so
+// that no acknowledgement needs to be waited for.
+func (m *Member) Wish(now Instant) (w Wish, giver Side, force bool) {
+	for _, s := range Sides {
+		rec, other := m.sides[s].rec, m.sides[s.Other()].rec
+		mv := rec.Move
+		switch {
+		case mv == nil:
+		case mv.From == s && mv.Stage == Held:
+			if now.Since(m.sides[s].since) >= time.Duration(mv.HoldMS)*time.Millisecond+abortAfter {
+				return WishEnd, s, false
+			}
+		case mv.From == s && mv.Stage == Prepared:
+			if now.Since(m.sides[s].since) >= PrepareBound+abortAfter {
+				return WishEnd, s, false
+			}
+		case mv.From == s && mv.Stage == Committed && !other.Empty() && !other.At(mv.ID, Granted) && other.Epoch < rec.Epoch:
+			return WishOpen, s, now.Since(m.sides[s].since) >= SilentFor
+		case mv.From == s.Other() && mv.Stage == Offered && other.Epoch > rec.Epoch &&
+			(other.Move == nil || other.Move.ID != mv.ID):
+			return WishStrike, s.Other(), false
+		}
+	}
+	return Nothing, None, false
+}
+
+// Resolve decides how a hold that is past its bound ends. giver is the record
+// read again with the run id of the server that holds it; taker is the other
+// side's, nil if it does not answer. It returns the change to make, or false if
+// none is safe now: then the hold stays.
+//
+// While the giver has not failed over since the hold was written, it alone
+// decides: the commit can only be in its record, and it is not. Once it has
+// failed over, a commit may have been forgotten, and only the taker's offer or
+// grant tells: it was made after the proof, so the commit is completed.
+func Resolve(giver Record, runID string, taker *Record, s Stamp) (Change, bool) {
+	mv := giver.Move
+	if mv == nil || (mv.Stage != Held && mv.Stage != Prepared) {
+		return Change{}, false
+	}
+	abort := func() (Change, bool) {
+		next, err := giver.Abort(mv.ID, s)
+		return Change{giver.Side, giver, next}, err == nil
+	}
+	switch {
+	case mv.Stage == Prepared || mv.RunID == runID:
+		return abort()
+	case taker == nil:
+		return Change{}, false
+	case taker.At(mv.ID, Offered) || taker.At(mv.ID, Granted):
+		next, err := giver.Commit(mv.ID, s)
+		return Change{giver.Side, giver, next}, err == nil
+	}
+	return abort()
+}
+
+// AllAcked reports whether every entry of a roll has acknowledged the commit of
+// a move, so that the taker may own.
+func AllAcked(roll []Entry, move string) bool {
+	for _, e := range roll {
+		if e.Ack != (Ack{move, Committed}) {
+			return false
+		}
+	}
+	return true
+}
