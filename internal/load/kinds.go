@@ -1,0 +1,179 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// count notes one step of a shared counter.
+func (w *worker) count(key string, err error) {
+	failed := w.failed(err)
+	w.j.with(func() {
+		c := entry(w.j.Counters, key)
+		if failed {
+			c.Unknown++
+			return
+		}
+		c.Acked++
+		w.j.Acked++
+	})
+}
+
+func (w *worker) incr(ctx context.Context) {
+	key := fmt.Sprintf("rl:{subject-%d}:minute", rand.IntN(40))
+	w.count(key, w.c.Incr(ctx, key).Err())
+}
+
+// bump adds one in a script, and keeps a key that it does not declare beside it.
+var bump = redis.NewScript(`
+local n = redis.call('HINCRBY', KEYS[1], 'n', 1)
+redis.call('SET', KEYS[1] .. ':last', n)
+return n`)
+
+func (w *worker) script(ctx context.Context) {
+	key := fmt.Sprintf("live:{truck-%d}", rand.IntN(20))
+	w.count(key, bump.Run(ctx, w.c, []string{key}).Err())
+}
+
+// watch adds one by optimistic locking.
+func (w *worker) watch(ctx context.Context) {
+	key := fmt.Sprintf("balance:{%d}", rand.IntN(10))
+	var err error
+	for range 100 {
+		err = w.c.Watch(ctx, func(tx *redis.Tx) error {
+			n, err := tx.Get(ctx, key).Int64()
+			if err != nil && !errors.Is(err, redis.Nil) {
+				return err
+			}
+			_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error {
+				p.Set(ctx, key, n+1, 0)
+				return nil
+			})
+			return err
+		}, key)
+		if !errors.Is(err, redis.TxFailedErr) {
+			break
+		}
+		time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond) // a lost race is no error: try again
+	}
+	if errors.Is(err, redis.TxFailedErr) {
+		return // never got its turn, and so changed nothing
+	}
+	w.count(key, err)
+}
+
+// multi writes a register and a counter of one slot together.
+func (w *worker) multi(ctx context.Context) {
+	tag := rand.IntN(20)
+	a, b := fmt.Sprintf("load:{both-%d}:a", tag), fmt.Sprintf("load:{both-%d}:b", tag)
+	_, err := w.c.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.Incr(ctx, a)
+		p.Incr(ctx, b)
+		return nil
+	})
+	w.count(a, err)
+	w.count(b, err)
+}
+
+// pipeline adds to several counters of different slots in one go.
+func (w *worker) pipeline(ctx context.Context) {
+	p := w.c.Pipeline()
+	cmds := map[string]*redis.IntCmd{}
+	for range 5 {
+		key := fmt.Sprintf("rl:{subject-%d}:hour", rand.IntN(200))
+		if cmds[key] == nil {
+			cmds[key] = p.Incr(ctx, key)
+		}
+	}
+	_, _ = p.Exec(ctx) // each command has its own error
+	for key, cmd := range cmds {
+		w.count(key, cmd.Err())
+	}
+}
+
+// element adds one element to a collection of its own.
+func (w *worker) element(prefix, kind string, write func(key, el string, n int64) error) {
+	n := w.next(kind)
+	key, el := w.own(prefix, kind, n/keysEach), fmt.Sprintf("e%d", n)
+	failed := w.failed(write(key, el, n))
+	w.j.with(func() {
+		c := entry(w.j.Collections, key)
+		c.Kind = kind
+		if failed {
+			c.Unknown = append(c.Unknown, el)
+			return
+		}
+		c.Acked = append(c.Acked, el)
+		w.j.Acked++
+	})
+}
+
+func (w *worker) hash(ctx context.Context) {
+	w.element("sess:", "hash", func(key, el string, n int64) error { return w.c.HSet(ctx, key, el, n).Err() })
+}
+
+func (w *worker) sadd(ctx context.Context) {
+	w.element("tags:", "set", func(key, el string, _ int64) error { return w.c.SAdd(ctx, key, el).Err() })
+}
+
+func (w *worker) zadd(ctx context.Context) {
+	w.element("geo:", "zset", func(key, el string, n int64) error {
+		return w.c.ZAdd(ctx, key, redis.Z{Score: float64(n), Member: el}).Err()
+	})
+}
+
+func (w *worker) list(ctx context.Context) {
+	w.element("log:", "list", func(key, el string, _ int64) error { return w.c.RPush(ctx, key, el).Err() })
+}
+
+func (w *worker) stream(ctx context.Context) {
+	w.element("audit:", "stream", func(key, el string, _ int64) error {
+		return w.c.XAdd(ctx, &redis.XAddArgs{Stream: key, Values: []any{"e", el}}).Err()
+	})
+}
+
+const queues = 4
+
+func queueKey(i int) string { return fmt.Sprintf("jobs:{q%d}:pending", i) }
+
+// push puts a task on a shared queue.
+func (w *worker) push(ctx context.Context) {
+	n := w.next("push")
+	key, task := queueKey(rand.IntN(queues)), fmt.Sprintf("%s-%d-%d", w.member, w.id, n)
+	failed := w.failed(w.c.RPush(ctx, key, task).Err())
+	w.j.with(func() {
+		q := entry(w.j.Queues, key)
+		if failed {
+			q.Unknown = append(q.Unknown, task)
+			return
+		}
+		q.Pushed = append(q.Pushed, task)
+		w.j.Acked++
+	})
+}
+
+// consume takes tasks off the queues with blocking pops until ctx is done.
+func consume(ctx context.Context, c redis.UniversalClient, j *Journal) {
+	for i := 0; ctx.Err() == nil; i++ {
+		key := queueKey(i % queues)
+		got, err := c.BLPop(context.WithoutCancel(ctx), time.Second, key).Result()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		j.with(func() {
+			q := entry(j.Queues, key)
+			if err != nil {
+				j.Errors[err.Error()]++
+				q.PopsUnknown++
+				return
+			}
+			q.Popped = append(q.Popped, got[1])
+			j.Acked++
+		})
+	}
+}
