@@ -150,8 +150,17 @@ func of[T any](p *T) (string, bool, error) {
 // ASCII letters fold, as in the server: strings.EqualFold would take a Kelvin
 // sign for a k.
 func is(arg any, word string) bool {
-	s, err := text(arg)
-	if err != nil || len(s) != len(word) {
+	s, ok := arg.(string)
+	if _, isInt := arg.(int); isInt {
+		return false // spares formatting what is most often between keywords
+	}
+	if !ok {
+		var err error
+		if s, err = text(arg); err != nil {
+			return false
+		}
+	}
+	if len(s) != len(word) {
 		return false
 	}
 	for i := range len(s) {

@@ -15,18 +15,15 @@ func (c *Command) Timeout(args []any) (time.Duration, bool) {
 	if at == 0 {
 		return 0, false
 	}
-	s, err := text(args[at])
-	if err != nil {
-		return 0, false
+	if c.wait.unit == time.Millisecond {
+		n, ok := integer(args[at])
+		return time.Duration(min(n, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond, ok && n >= 0
 	}
-	n, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.IsNaN(n) || n < 0 {
-		return 0, false
+	n, ok := seconds(args[at])
+	if n *= float64(time.Second); n >= math.MaxInt64 {
+		return math.MaxInt64, ok
 	}
-	if n *= float64(c.wait.unit); n >= math.MaxInt64 {
-		return math.MaxInt64, true
-	}
-	return time.Duration(n), true
+	return time.Duration(n), ok
 }
 
 // WithTimeout returns a copy of a blocking call's arguments that waits for d. It
@@ -71,4 +68,27 @@ func (c *Command) timeoutAt(args []any) int {
 		return 0
 	}
 	return at
+}
+
+// seconds reads a float of at least 0; what go-redis itself puts there costs
+// nothing.
+func seconds(arg any) (n float64, ok bool) {
+	switch v := arg.(type) {
+	case int64:
+		n = float64(v)
+	case float64:
+		n = v
+	default:
+		s, err := text(arg)
+		if err != nil {
+			return 0, false
+		}
+		if n, err = strconv.ParseFloat(s, 64); err != nil {
+			return 0, false
+		}
+	}
+	if math.IsNaN(n) || math.IsInf(n, 0) || n < 0 {
+		return 0, false
+	}
+	return n, true
 }
