@@ -30,7 +30,7 @@ var denied = map[string]string{
 	logIn:     "auth hello",
 	otherDB:   "select swapdb move",
 	useTx:     "multi exec discard watch unwatch",
-	useSub:    "subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe monitor",
+	useSub:    "subscribe psubscribe ssubscribe unsubscribe punsubscribe sunsubscribe",
 	replicas:  "wait waitaof",
 	onConn:    "himport himport|discard himport|discardall himport|prepare himport|set",
 	moves:     "migrate restore-asking",
@@ -41,7 +41,7 @@ var denied = map[string]string{
 		"ft.synupdate ft.tagvals",
 }
 
-const oneServers = "acl|deluser acl|load acl|save acl|setuser bgrewriteaof bgsave save shutdown failover replicaof slaveof " +
+const oneServers = "monitor acl|deluser acl|load acl|save acl|setuser bgrewriteaof bgsave save shutdown failover replicaof slaveof " +
 	"replconf psync sync debug pfdebug pfselftest config|resetstat config|rewrite config|set client|kill client|pause client|unblock " +
 	"client|unpause cluster|addslots cluster|addslotsrange cluster|bumpepoch cluster|delslots cluster|delslotsrange cluster|failover " +
 	"cluster|flushslots cluster|forget cluster|meet cluster|replicate cluster|reset cluster|saveconfig cluster|set-config-epoch " +
