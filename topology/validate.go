@@ -140,6 +140,9 @@ func (c Config) checkReader(bad func(field string, err error)) {
 	if err := checkAddr(c.Reader.Addr); err != nil {
 		bad("Reader.Addr", err)
 	}
+	if c.Reader.Username != "" && c.Reader.Password == "" && c.Password == "" {
+		bad("Reader.Addr", errors.New("has a user without a password"))
+	}
 }
 
 func (c Config) checkTimeouts(bad func(field string, err error)) {
