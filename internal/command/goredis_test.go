@@ -74,6 +74,7 @@ func TestGoRedisSendsNothingUnknown(t *testing.T) {
 // call calls a method with made-up arguments. Some panic on them; what they have
 // sent until then counts.
 func call(t *testing.T, m reflect.Value, many int) {
+	t.Helper()
 	defer func() { _ = recover() }()
 	var in []reflect.Value
 	for i := range m.Type().NumIn() {
@@ -91,6 +92,7 @@ func call(t *testing.T, m reflect.Value, many int) {
 
 // madeUp returns a value of a type, with fields filled a few levels down.
 func madeUp(t *testing.T, typ reflect.Type, depth int) reflect.Value {
+	t.Helper()
 	if typ == reflect.TypeFor[context.Context]() {
 		return reflect.ValueOf(t.Context())
 	}
@@ -138,7 +140,7 @@ func (m marshaler) MarshalBinary() ([]byte, error) { return m.b, nil }
 func TestKeysAreWhatGoRedisWrites(t *testing.T) {
 	c := redistest.Client(t, redistest.Standalone(t, redistest.Options{}))
 	now, pi, yes, d := time.Now(), 3.25, true, time.Minute
-	var text string = "text"
+	text := "text"
 	for _, arg := range []any{
 		"", "k", "\x00\xff", []byte("bytes"), nil, 1, int8(-1), int16(2), int32(3), int64(-4), uint(5), uint8(6), uint16(7), uint32(8),
 		uint64(1 << 63), uintptr(9), float32(0.1), 1e21, -2.5, true, false, now, now.UTC(), time.Minute, net.IPv4(1, 2, 3, 4),

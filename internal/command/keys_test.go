@@ -20,7 +20,7 @@ func split(line string) []any {
 	return args
 }
 
-func lookup(t testing.TB, args []any) *command.Command {
+func lookup(t *testing.T, args []any) *command.Command {
 	t.Helper()
 	c, ok := command.Lookup(args)
 	if !ok {
