@@ -1,0 +1,32 @@
+# MODE of the demo: embedded (no redis-server needed), sentinel or cluster.
+MODE ?= embedded
+LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: build demo test real bench lint cover
+
+build: ## bin/migrate
+	go build -o bin/ ./cmd/...
+
+demo: ## a whole migration and its verdict, in under a minute
+	go run ./cmd/migrate demo --mode $(MODE)
+
+test: ## vet, then unit and real-process tests; packages one at a time, since they share the cores with their servers
+	@.ci/needs
+	go vet ./...
+	go build -race ./...
+	go test -race -p 1 ./...
+
+real: ## what the fence leans on, five times over
+	@.ci/needs
+	go test -race -p 1 -count 5 ./internal/sockets ./internal/redistest ./internal/faultproxy
+
+bench: ## figures; run nothing else meanwhile
+	@.ci/needs
+	go test -p 1 -run '^$$' -bench . -benchmem ./...
+
+lint:
+	go run $(LINT) run ./...
+
+cover: ## of the tests that need no server
+	go test -short -coverprofile cover.out ./...
+	go tool cover -func cover.out | tail -1
