@@ -1,6 +1,9 @@
 package protocol
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
 // graceFor is how long a member holds back from obeying an abort, a commit or a
 // grant that not all replicas have. It bounds what a lost replica costs in the
@@ -173,6 +176,9 @@ func (m *Member) Hear(s Side, seen Seen, now Instant) Effects {
 	switch {
 	case seen.Record.Same(sd.rec):
 		fresh := !sd.lease.Valid(now)
+		if mv := sd.rec.Move; fresh && mv != nil && mv.Stage == Committed {
+			sd.since = now // others too may have got leases from this server under an older record
+		}
 		if seen.Sent.Mono > sd.lease.Sent.Mono || fresh {
 			sd.lease = Lease{Sent: seen.Sent, RunID: seen.RunID}
 		}
@@ -186,19 +192,32 @@ func (m *Member) Hear(s Side, seen Seen, now Instant) Effects {
 		sd.newer, sd.first = seen.Record, now
 	}
 	if !seen.Safe && !(sd.outcome() && now.Since(sd.first) >= graceFor) {
+		if sd.takesNothing() && seen.Sent.Mono > sd.lease.Sent.Mono {
+			sd.lease.Sent = seen.Sent
+		}
 		return Effects{Settle: true}
 	}
 	m.obey(s, seen, now)
 	return Effects{View: true}
 }
 
-// outcome reports whether the newer record ends a hold: by abort, commit or
-// grant. Writes wait for it, so it is obeyed after a grace even if a replica
+// outcome reports whether the newer record ends a hold: by commit, by grant, or
+// by abort. Writes wait for it, so it is obeyed after a grace even if a replica
 // does not answer.
 func (sd *memberSide) outcome() bool {
-	held := sd.rec.Move != nil && (sd.rec.Move.Stage == Held || sd.rec.Move.Stage == Offered)
-	next := sd.newer.Move
-	return held && (next == nil || next.Stage == Committed || next.Stage == Granted)
+	if next := sd.newer.Move; next != nil {
+		return next.Stage == Committed || next.Stage == Granted
+	}
+	mv := sd.rec.Move
+	return mv != nil && (mv.Stage == Held || mv.Stage == Offered)
+}
+
+// takesNothing reports whether an unbroken lease may go on under the record that
+// is obeyed while the newer one is not safe: else a replica that hangs would stop
+// the app a lease length after any change. It may not once the newer record gives
+// authority away: a grant may be forced a lease length after that was written.
+func (sd *memberSide) takesNothing() bool {
+	return sd.lease.RunID != "" && !sd.outcome() && maps.Equal(sd.newer.Cuts, sd.rec.Cuts)
 }
 
 func (m *Member) obey(s Side, seen Seen, now Instant) {
@@ -246,14 +265,15 @@ type Wish uint8
 
 const (
 	Nothing    Wish = iota
-	WishEnd         // the hold, or the preparation, is over its bound: end it, by Resolve
-	WishOpen        // committed, and nobody grants: grant, if everybody has acknowledged or a lease has passed
-	WishStrike      // an offer stands whose move is no more
+	WishEnd         // the hold, or the preparation, is over its bound: Resolve says how it ends
+	WishOpen        // committed, and not granted: Open says whether it may be
+	WishStrike      // an offer stands whose move is no more: StrikeOut takes it off
 )
 
 // Wish looks at the records that the member obeys and says what should be done
 // by it now. force says that a lease has passed since the commit was obeyed, so
-// that no acknowledgement needs to be waited for.
+// that Open need not wait for acknowledgements. Records are read anew before a
+// wish is carried out.
 func (m *Member) Wish(now Instant) (w Wish, giver Side, force bool) {
 	for _, s := range Sides {
 		rec, other := m.sides[s].rec, m.sides[s.Other()].rec
@@ -270,51 +290,10 @@ func (m *Member) Wish(now Instant) (w Wish, giver Side, force bool) {
 			}
 		case mv.From == s && mv.Stage == Committed && !other.Empty() && !other.At(mv.ID, Granted) && other.Epoch < rec.Epoch:
 			return WishOpen, s, now.Since(m.sides[s].since) >= SilentFor
-		case mv.From == s.Other() && mv.Stage == Offered && other.Epoch > rec.Epoch &&
+		case mv.From == s.Other() && mv.Stage == Offered && other.Epoch >= rec.Epoch &&
 			(other.Move == nil || other.Move.ID != mv.ID):
 			return WishStrike, s.Other(), false
 		}
 	}
 	return Nothing, None, false
-}
-
-// Resolve decides how a hold that is past its bound ends. giver is the record
-// read again with the run id of the server that holds it; taker is the other
-// side's, nil if it does not answer. It returns the change to make, or false if
-// none is safe now: then the hold stays.
-//
-// While the giver has not failed over since the hold was written, it alone
-// decides: the commit can only be in its record, and it is not. Once it has
-// failed over, a commit may have been forgotten, and only the taker's offer or
-// grant tells: it was made after the proof, so the commit is completed.
-func Resolve(giver Record, runID string, taker *Record, s Stamp) (Change, bool) {
-	mv := giver.Move
-	if mv == nil || (mv.Stage != Held && mv.Stage != Prepared) {
-		return Change{}, false
-	}
-	abort := func() (Change, bool) {
-		next, err := giver.Abort(mv.ID, s)
-		return Change{giver.Side, giver, next}, err == nil
-	}
-	switch {
-	case mv.Stage == Prepared || mv.RunID == runID:
-		return abort()
-	case taker == nil:
-		return Change{}, false
-	case taker.At(mv.ID, Offered) || taker.At(mv.ID, Granted):
-		next, err := giver.Commit(mv.ID, s)
-		return Change{giver.Side, giver, next}, err == nil
-	}
-	return abort()
-}
-
-// AllAcked reports whether every entry of a roll has acknowledged the commit of
-// a move, so that the taker may own.
-func AllAcked(roll []Entry, move string) bool {
-	for _, e := range roll {
-		if e.Ack != (Ack{move, Committed}) {
-			return false
-		}
-	}
-	return true
 }

@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -21,7 +22,10 @@ type Mover struct {
 	rec      [3]Record // as last known, by Side
 	run      [3]string // run id of the control master that each was last read from or written to
 	pending  Change    // the compare-and-set that is under way
-	safe     bool      // rec[giver], or the taker's after an offer or grant, is on all replicas
+	offer    Record    // the offer, once it was asked for
+	safe     bool      // the commit is on all replicas of the giver
+	rollSeq  uint64    // of the last DoRoll
+	rolled   bool      // the roll has been read since
 	deadline Instant
 	began    Instant
 	watch    map[string]*watched
@@ -71,9 +75,13 @@ func (s moveStage) String() string { return moveStageNames[s] }
 type watched struct {
 	entry   Entry
 	changed Instant // when its beat was last seen to change
-	fencing bool
+	fencing bool    // a fence is under way
+	failed  Instant // when the last fence failed
 	fenced  bool
 }
+
+// fenceEvery is how long after a failed fence the next is tried.
+const fenceEvery = time.Second
 
 // MoveEnd says how a move ended.
 type MoveEnd struct {
@@ -107,8 +115,13 @@ type Written struct {
 // Read answers DoRead in the same way.
 type Read = Written
 
-// Roll answers DoRoll: the giver's roll.
-type Roll struct{ Entries []Entry }
+// Roll answers DoRoll: the giver's roll, as it was read after the output with
+// that Seq was given. Any other is ignored: it may show members as they were
+// before the record that they are to acknowledge.
+type Roll struct {
+	Seq     uint64
+	Entries []Entry
+}
 
 // Fenced answers DoFence.
 type Fenced struct {
@@ -128,9 +141,9 @@ type Kind uint8
 const (
 	DoWrite Kind = iota + 1 // compare-and-set Change, with a nudge, and ask whether the replicas have it
 	DoRead                  // read the record of Side and ask whether the replicas have it
-	DoRoll                  // read the giver's roll, now and whenever it changes, until the stage ends
-	DoFence                 // kill every connection of Member on both sides, up to an id watermark
-	DoProve                 // prove that both sides are equal in the moving slots, and that no master changed
+	DoRoll                  // read the giver's roll, now and whenever it changes, until the next DoRoll or the end
+	DoFence                 // kill every connection of Member on every node of both sides, up to an id watermark
+	DoProve                 // run a Prover over the moving slots, and hand in its Proved
 	DoEnd                   // the move is over: see End
 )
 
@@ -139,6 +152,7 @@ type Output struct {
 	Kind   Kind
 	Side   Side
 	Change Change
+	Seq    uint64 // of a DoRoll
 	Member string
 	End    *MoveEnd
 }
@@ -158,7 +172,8 @@ func NewMover(cfg MoveConfig, source, target Record, sourceRun, targetRun string
 func Resume(cfg MoveConfig, source, target Record, sourceRun, targetRun string, now Instant) (*Mover, []Output) {
 	m := NewMover(cfg, source, target, sourceRun, targetRun)
 	m.began = now
-	return m, m.count(now)
+	m.pending = Change{Side: m.giver, New: m.rec[m.giver]}
+	return m, m.count(false)
 }
 
 // Stage names the step that the mover is at, for people.
@@ -172,6 +187,12 @@ func (m *Mover) Decided() bool {
 // Start begins the move.
 func (m *Mover) Start(now Instant) []Output {
 	m.began, m.deadline = now, now.Add(m.cfg.PrepareFor)
+	if taker := m.rec[m.giver.Other()]; !taker.Phase.Leased() || !taker.settled() {
+		return m.finish(false, refuse(taker, "offer").Error())
+	}
+	if !maps.Equal(m.rec[Source].Cuts, m.rec[Target].Cuts) {
+		return m.finish(false, "the control records of source and target have other cuts: an earlier move is not over")
+	}
 	mv := Move{ID: m.cfg.ID, From: m.giver, Goal: m.cfg.Goal, HoldMS: m.cfg.Hold.Milliseconds()}
 	next, err := m.rec[m.giver].Prepare(mv, m.stamp())
 	if err != nil {
@@ -191,9 +212,9 @@ func (m *Mover) Handle(in Input, now Instant) []Output {
 	case in.Read != nil:
 		return m.read(*in.Read, now)
 	case in.Roll != nil:
-		m.look(in.Roll.Entries, now)
+		m.look(*in.Roll, now)
 	case in.Fenced != nil:
-		m.fenced(*in.Fenced)
+		m.fenced(*in.Fenced, now)
 	case in.Proved != nil:
 		return m.proved(*in.Proved)
 	case in.Dirty != nil:
@@ -228,11 +249,12 @@ func (m *Mover) advance(now Instant) []Output {
 			return []Output{{Kind: DoProve}}
 		}
 	case counting:
+		out := m.fenceSilent(now)
 		if m.safe && m.acked(Committed) {
 			m.stage = confirming
-			return []Output{{Kind: DoRead, Side: m.giver}}
+			return append(out, Output{Kind: DoRead, Side: m.giver})
 		}
-		return m.fenceSilent(now)
+		return out
 	}
 	return nil
 }
@@ -257,7 +279,9 @@ func (m *Mover) write(stage moveStage, side Side, next Record) []Output {
 
 func (m *Mover) stamp() Stamp {
 	return Stamp{
-		Epoch:  max(m.rec[Source].Epoch, m.rec[Target].Epoch) + 1,
+		// Above the offer even if its outcome is not known: a giver's record that is
+		// as new as an offer and without its move shows that the offer is stale.
+		Epoch:  max(NextEpoch(m.rec[Source], m.rec[Target]), m.offer.Epoch+1),
 		Writer: m.cfg.Writer, Nonce: m.cfg.Nonce(),
 	}
 }

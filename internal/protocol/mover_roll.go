@@ -5,10 +5,21 @@ import (
 	"slices"
 )
 
+// askRoll makes the roll be read anew: nothing counts until it has been.
+func (m *Mover) askRoll() Output {
+	m.rollSeq++
+	m.rolled = false
+	return Output{Kind: DoRoll, Seq: m.rollSeq}
+}
+
 // look takes a reading of the giver's roll.
-func (m *Mover) look(entries []Entry, now Instant) {
+func (m *Mover) look(r Roll, now Instant) {
+	if r.Seq != m.rollSeq {
+		return
+	}
+	m.rolled = true
 	seen := map[string]bool{}
-	for _, e := range entries {
+	for _, e := range r.Entries {
 		seen[e.ID] = true
 		w := m.watch[e.ID]
 		if w == nil {
@@ -18,19 +29,28 @@ func (m *Mover) look(entries []Entry, now Instant) {
 		}
 		if e.Beat != w.entry.Beat {
 			w.changed = now
-			w.fenced = false // it lives, and has asked for a new lease since
+			w.fenced, w.fencing = false, false // it lives, and may have a new lease since
 		}
 		w.entry = e
 	}
 	for id := range m.watch {
 		if !seen[id] {
-			delete(m.watch, id) // it said goodbye
+			delete(m.watch, id) // it said goodbye: its line was on every replica before its first lease
 		}
 	}
 }
 
-// forgetAcks makes every acknowledgement be read anew: those that were read
-// before a record was safe do not count.
+// recount drops every acknowledgement and fence that was counted, and reads the
+// roll anew: what was counted for a record that was not safe says nothing.
+func (m *Mover) recount() []Output {
+	m.forgetAcks()
+	for _, w := range m.watch {
+		w.fenced = false
+	}
+	return []Output{m.askRoll()}
+}
+
+// forgetAcks makes every acknowledgement be read anew.
 func (m *Mover) forgetAcks() {
 	for _, w := range m.watch {
 		w.entry.Ack = Ack{}
@@ -40,41 +60,57 @@ func (m *Mover) forgetAcks() {
 // acked reports whether every member has acknowledged the stage, or is fenced.
 func (m *Mover) acked(stage Stage) bool {
 	for _, w := range m.watch {
-		if !w.fenced && w.entry.Ack != (Ack{m.cfg.ID, stage}) {
-			return false
-		}
-		if !w.fenced && stage != Committed && !w.entry.Ready {
+		if !w.fenced && m.lacks(w, stage) != "" {
 			return false
 		}
 	}
-	return true
+	return m.rolled
+}
+
+// lacks says what keeps a member's acknowledgement of a stage from counting.
+// Before the commit it must also hold leases on both sides, from the very
+// servers that the mover knows: one that still speaks to a demoted master proves
+// nothing about the new one.
+func (m *Mover) lacks(w *watched, stage Stage) string {
+	switch e := w.entry; {
+	case stage != Committed && !e.Ready:
+		return "has no lease on both sides"
+	case stage != Committed && e.RunIDs != [2]string{m.run[Source], m.run[Target]}:
+		return "has its leases from other servers than the coordinator knows"
+	case e.Ack != Ack{m.cfg.ID, stage}:
+		return "has not acknowledged"
+	}
+	return ""
 }
 
 // fenceSilent asks for a fence against each member that has been silent for
-// longer than a lease can last.
+// longer than a lease can last. Where nobody can be fenced a move needs every
+// acknowledgement; but once it is committed there is no way back, and no copy is
+// under way, so that a lease that has ended must do.
 func (m *Mover) fenceSilent(now Instant) []Output {
 	var out []Output
 	for _, id := range m.ids() {
 		w := m.watch[id]
-		if w.fenced || w.fencing || now.Since(w.changed) < SilentFor {
-			continue
+		switch {
+		case w.fenced || w.fencing || now.Since(w.changed) < SilentFor:
+		case !m.cfg.CanFence:
+			w.fenced = m.stage == counting
+		case w.failed == (Instant{}) || now.Since(w.failed) >= fenceEvery:
+			w.fencing = true
+			out = append(out, Output{Kind: DoFence, Member: id})
 		}
-		w.fencing = true
-		out = append(out, Output{Kind: DoFence, Member: id})
 	}
 	return out
 }
 
-func (m *Mover) fenced(f Fenced) {
+func (m *Mover) fenced(f Fenced, now Instant) {
 	w := m.watch[f.Member]
-	if w == nil {
+	if w == nil || !w.fencing {
 		return
 	}
-	w.fencing = false
-	// Where nobody can be fenced, a move needs every acknowledgement. Once it is
-	// committed there is no way back, and a lease that has ended must do.
-	if f.OK || (!m.cfg.CanFence && m.stage == counting) {
-		w.fenced = true
+	w.fencing, w.fenced = false, f.OK
+	if !f.OK {
+		w.failed = now
 	}
 }
 
@@ -84,19 +120,14 @@ func (m *Mover) waitingFor(stage Stage) string {
 	out := ""
 	for _, id := range m.ids() {
 		w := m.watch[id]
-		if w.fenced || (w.entry.Ack == Ack{m.cfg.ID, stage} && w.entry.Ready) {
+		lacks := m.lacks(w, stage)
+		if w.fenced || lacks == "" {
 			continue
 		}
 		if out != "" {
 			out += "; "
 		}
-		out += "member " + id
-		switch {
-		case !w.entry.Ready:
-			out += " has no lease on both sides"
-		default:
-			out += " has not acknowledged"
-		}
+		out += "member " + id + " " + lacks
 		if w.entry.Note != "" {
 			out += " (" + w.entry.Note + ")"
 		}

@@ -9,45 +9,38 @@ func (m *Mover) written(w Written, now Instant) []Output {
 		return nil
 	}
 	if w.Err != nil { // applied or not: only the record itself can tell
+		if m.stage == striking {
+			return m.finish(false, m.reason) // it is struck out by whoever sees it
+		}
 		return append([]Output{{Kind: DoRead, Side: w.Side}}, m.advance(now)...)
 	}
 	before := m.run[w.Side]
-	m.rec[w.Side], m.run[w.Side], m.safe = w.Current, w.RunID, w.Safe
+	m.rec[w.Side], m.run[w.Side] = w.Current, w.RunID
 	if m.stage == aborting && (w.Current.At(m.cfg.ID, Prepared) || w.Current.At(m.cfg.ID, Held)) {
-		return m.abort() // not gone yet: the abort was lost, or it is the first record that came late
+		return m.abort() // not gone yet: the abort was lost, or it is an earlier record that came late
 	}
-	won := w.Current.Nonce == m.pending.New.Nonce
-	if !won && w.Current.Same(m.pending.Old) { // it was never applied; and now it must not be
-		switch m.stage {
-		case aborting:
-			return m.strike()
-		case striking, granting, committing:
-			return m.write(m.stage, w.Side, m.restamped())
-		}
-		return m.cancel("the control record could not be written")
+	if w.Current.Nonce != m.pending.New.Nonce {
+		return m.notWon(w)
 	}
-	if !won {
-		return m.lost(w, now)
-	}
-	if !w.Safe && m.stage < committing {
+	if m.stage < committing && !w.Safe {
 		return m.cancel(fmt.Sprintf("not every replica of the %v has the control record", w.Side))
 	}
-	if m.stage > preparing && m.stage < committing && w.Side == m.giver && w.RunID != before {
+	if m.stage < committing && w.RunID != before {
 		return m.cancel(fmt.Sprintf("the master of the %v has changed", w.Side))
 	}
-	return m.won(w, now)
+	return m.won(w)
 }
 
 // won goes to the step that follows the record that was written.
-func (m *Mover) won(w Written, now Instant) []Output {
+func (m *Mover) won(w Written) []Output {
 	switch m.stage {
 	case preparing:
 		m.stage = gathering
-		return []Output{{Kind: DoRoll}}
+		return []Output{m.askRoll()}
 	case holding:
 		m.stage = draining
 		m.forgetAcks()
-		return []Output{{Kind: DoRoll}}
+		return []Output{m.askRoll()}
 	case offering:
 		next, err := m.rec[m.giver].Commit(m.cfg.ID, m.stamp())
 		if err != nil {
@@ -55,7 +48,7 @@ func (m *Mover) won(w Written, now Instant) []Output {
 		}
 		return m.write(committing, m.giver, next)
 	case committing:
-		return m.count(now)
+		return m.count(w.Safe)
 	case granting:
 		if !w.Safe {
 			return m.finish(true, "granted, but not every replica of the taking side has the record")
@@ -69,84 +62,76 @@ func (m *Mover) won(w Written, now Instant) []Output {
 	return nil
 }
 
-// lost goes on when somebody else has changed the record: a member that ended
-// the hold or granted, or another coordinator.
-func (m *Mover) lost(w Written, now Instant) []Output {
+// notWon goes on when the record is not the one that was to be written: the
+// change was never applied, or somebody else changed it: a member that ended the
+// hold or granted, or another coordinator.
+func (m *Mover) notWon(w Written) []Output {
 	cur := w.Current
+	other := fmt.Sprintf("%s changed the control record of the %v", cur.Writer, w.Side)
 	switch {
 	case w.Side == m.giver && cur.At(m.cfg.ID, Committed):
-		return m.count(now) // a member completed it
-	case w.Side == m.giver.Other() && cur.At(m.cfg.ID, Granted):
-		return m.finish(true, "granted by a member")
-	case m.stage == granting:
-		return []Output{{Kind: DoRead, Side: m.giver}}
+		return m.count(w.Safe) // a member completed it
+	case w.Side != m.giver && cur.At(m.cfg.ID, Granted):
+		return m.finish(true, "granted by "+cur.Writer)
 	case m.stage == striking:
 		return m.finish(false, m.reason)
-	case w.Side == m.giver && (cur.At(m.cfg.ID, Prepared) || cur.At(m.cfg.ID, Held)):
-		return m.cancel("the control record was put back to an earlier one")
-	case w.Side == m.giver:
-		if m.reason == "" {
-			m.reason = fmt.Sprintf("%s changed the control record of the %v", cur.Writer, w.Side)
-		}
+	case m.stage == granting:
+		return []Output{{Kind: DoRead, Side: m.giver}}
+	case m.stage == committing && cur.Same(m.pending.Old):
+		return m.write(committing, m.giver, m.pending.New.stamped(m.stamp()))
+	case m.stage == committing: // not held any more: it is decided, against the move
+		m.reason = other
+		return m.abort()
+	case m.stage == aborting:
 		return m.strike()
+	case cur.Same(m.pending.Old):
+		return m.cancel("the control record could not be written")
 	}
-	return m.cancel(fmt.Sprintf("%s changed the control record of the %v", cur.Writer, w.Side))
+	return m.cancel(other)
 }
 
 // count begins to count who has acknowledged the commit. What was counted
 // before says nothing: only acknowledgements of a record that is safe do.
-func (m *Mover) count(Instant) []Output {
-	m.stage = counting
+func (m *Mover) count(safe bool) []Output {
+	m.stage, m.safe = counting, safe
 	m.countRun = m.run[m.giver]
-	m.forgetAcks()
-	if !m.safe {
-		return []Output{{Kind: DoRead, Side: m.giver}, {Kind: DoRoll}}
+	if !safe {
+		return []Output{{Kind: DoRead, Side: m.giver}}
 	}
-	return []Output{{Kind: DoRoll}}
+	m.forgetAcks()
+	return []Output{m.askRoll()}
 }
 
 // read goes on after a record was read again.
 func (m *Mover) read(r Read, now Instant) []Output {
-	switch m.stage {
-	case preparing, holding, offering, committing, aborting, striking, granting:
-		if r.Side == m.pending.Side && !m.pending.New.Empty() {
-			if r.Err != nil && m.stage < committing && m.stage != preparing {
-				return m.advance(now)
-			}
-			return m.written(r, now)
+	if m.stage != counting && m.stage != confirming && r.Side == m.pending.Side && !m.pending.New.Empty() {
+		if r.Err != nil && (m.stage == holding || m.stage == offering) {
+			return m.advance(now) // its bound ends it
 		}
+		return m.written(r, now)
 	}
 	if r.Err != nil {
 		return []Output{{Kind: DoRead, Side: r.Side}} // decided: asked until it answers
 	}
-	changed := r.RunID != m.run[r.Side]
 	m.rec[r.Side], m.run[r.Side] = r.Current, r.RunID
 	switch m.stage {
 	case counting:
-		if r.Side != m.giver {
-			return nil
-		}
-		m.safe = r.Safe
 		if !r.Current.At(m.cfg.ID, Committed) {
-			return m.recommit()
+			return m.forgotten()
 		}
-		if !r.Safe {
+		if !r.Safe { // after the commit one goes on and says so
 			m.reason = "committed, but a replica of the giving side did not acknowledge the record"
-			m.safe = true // after the commit one goes on and says so
 		}
-		if changed {
-			m.countRun = r.RunID
-			m.forgetAcks()
-			return []Output{{Kind: DoRoll}}
-		}
-		return m.advance(now)
+		m.safe, m.countRun = true, r.RunID
+		return m.recount()
 	case confirming:
 		if !r.Current.At(m.cfg.ID, Committed) {
-			return m.recommit()
+			return m.forgotten()
 		}
 		if r.RunID != m.countRun {
-			m.safe = r.Safe
-			return m.count(now)
+			m.quiet(now)
+			m.stage, m.safe = counting, false
+			return []Output{{Kind: DoRead, Side: m.giver}}
 		}
 		return m.grant()
 	case granting:
@@ -155,42 +140,33 @@ func (m *Mover) read(r Read, now Instant) []Output {
 	return nil
 }
 
-// recommit writes the commit again to a giver that has failed over and
-// forgotten it: the offer and the acknowledgements stand, so it is completed.
-func (m *Mover) recommit() []Output {
+// forgotten goes on when a giver that has committed does not say so any more.
+// While it still holds, nobody has written and the proof stands: the commit is
+// made again. A newer record shows that somebody has carried on. An older one
+// has lost the hold too, and then members may have written: the move is no more,
+// unless a member that has obeyed the commit puts it back.
+func (m *Mover) forgotten() []Output {
 	cur := m.rec[m.giver]
 	if cur.At(m.cfg.ID, Held) {
-		next, err := cur.Commit(m.cfg.ID, m.stamp())
-		if err == nil {
+		if next, err := cur.Commit(m.cfg.ID, m.stamp()); err == nil {
 			return m.write(committing, m.giver, next)
 		}
 	}
-	if cur.At(m.cfg.ID, Prepared) || cur.Move == nil || cur.Move.ID != m.cfg.ID {
-		next := m.pendingCommit(cur)
-		return m.write(committing, m.giver, next)
+	if cur.Epoch > m.pending.New.Epoch {
+		return m.finish(true, "carried on by "+cur.Writer)
 	}
-	return []Output{{Kind: DoRead, Side: m.giver}}
-}
-
-// pendingCommit is the commit as it was decided, over whatever older record the
-// giver fell back to.
-func (m *Mover) pendingCommit(cur Record) Record {
-	next := cur.stamped(m.stamp())
-	next.Move = &Move{ID: m.cfg.ID, From: m.giver, Goal: m.cfg.Goal, Stage: Committed, HoldMS: m.cfg.Hold.Milliseconds()}
-	next.settle()
-	return next
+	m.reason = fmt.Sprintf("the %v has failed over and forgotten the hold and the commit", m.giver)
+	return m.strike()
 }
 
 func (m *Mover) grant() []Output {
 	taker := m.giver.Other()
+	if !m.rec[m.giver].At(m.cfg.ID, Committed) {
+		return m.forgotten()
+	}
 	next, err := m.rec[taker].Grant(m.rec[m.giver], m.stamp())
-	if err != nil {
-		if m.rec[taker].At(m.cfg.ID, Granted) {
-			return m.finish(true, m.reason)
-		}
-		m.stage = granting
-		m.pending = Change{Side: taker}
-		return []Output{{Kind: DoRead, Side: taker}}
+	if err != nil { // it has been granted before, and has perhaps gone on since
+		return m.finish(true, m.reason)
 	}
 	return m.write(granting, taker, next)
 }
@@ -207,6 +183,7 @@ func (m *Mover) proved(p Proved) []Output {
 	if err != nil {
 		return m.cancel(err.Error())
 	}
+	m.offer = next
 	return m.write(offering, taker, next)
 }
 
@@ -218,9 +195,8 @@ func (m *Mover) cancel(reason string) []Output {
 	}
 	m.reason = reason
 	if m.stage == preparing && !m.rec[m.giver].At(m.cfg.ID, Prepared) {
-		// The first record may still arrive late: it is read until it is known.
+		// The first record may have been written all the same.
 		m.stage = aborting
-		m.pending.Side = m.giver
 		return []Output{{Kind: DoRead, Side: m.giver}}
 	}
 	return m.abort()
@@ -238,25 +214,30 @@ func (m *Mover) abort() []Output {
 // need not answer: an offer whose move is gone is struck out by anybody later.
 func (m *Mover) strike() []Output {
 	taker := m.giver.Other()
-	if !m.rec[taker].At(m.cfg.ID, Offered) {
-		return m.finish(false, m.reason)
+	if !m.offer.Empty() && m.rec[taker].Epoch < m.offer.Epoch {
+		m.rec[taker] = m.offer // asked for, with an outcome that is not known
 	}
 	next, err := m.rec[taker].Strike(m.stamp())
-	if err != nil {
+	if err != nil || !m.rec[taker].At(m.cfg.ID, Offered) {
 		return m.finish(false, m.reason)
 	}
 	return m.write(striking, taker, next)
 }
 
-// restamped is the pending change again, over the record that is there.
-func (m *Mover) restamped() Record { return m.pending.New.stamped(m.stamp()) }
+// quiet begins to wait for silent members anew: nobody is silent before it could
+// have found the new master.
+func (m *Mover) quiet(now Instant) {
+	for _, w := range m.watch {
+		w.changed = now
+	}
+}
 
 func (m *Mover) masterChanged(s Side, now Instant) []Output {
 	if m.stage < committing {
 		return m.cancel(fmt.Sprintf("the master of the %v has changed", s))
 	}
-	for _, w := range m.watch { // nobody is silent before it could have found the new master
-		w.changed = now
+	if s == m.giver {
+		m.quiet(now)
 	}
 	return nil
 }

@@ -116,12 +116,13 @@ func (r Record) Commit(move string, s Stamp) (Record, error) {
 
 // Grant lets the taker own what the giver has committed. It stands on the
 // giver's commit, not on the offer: an offer that the taker lost in a failover
-// does not undo what was decided.
+// does not undo what was decided. A taker with a newer record than the commit has
+// been granted the move already, and has gone on.
 func (r Record) Grant(giver Record, s Stamp) (Record, error) {
 	if giver.Move == nil || giver.Move.Stage != Committed || giver.Side != r.Side.Other() {
 		return Record{}, refuse(giver, "grant")
 	}
-	if !r.Phase.Leased() || r.At(giver.Move.ID, Granted) || (!r.settled() && !r.At(giver.Move.ID, Offered)) {
+	if !r.Phase.Leased() || r.Epoch > giver.Epoch || r.At(giver.Move.ID, Granted) || (!r.settled() && !r.At(giver.Move.ID, Offered)) {
 		return Record{}, refuse(r, "grant")
 	}
 	mv := *giver.Move
