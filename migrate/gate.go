@@ -162,3 +162,48 @@ func (m *member) leave(p pass, units []unit) verdict {
 	}
 	return believed
 }
+
+// A copyPass admits copies from the side that serves some keys to the other one,
+// under one view. It is counted as a write is: a copy that was read before a
+// move must not arrive after it.
+type copyPass struct {
+	view     *view
+	from, to *pool
+	moving   bool
+	stripe   uint8
+}
+
+// enterCopy admits a copy under a view. It does not wait: it reports false if
+// the view is over, or if a lease is missing. Every pass that it returns must be
+// given to leaveCopy.
+func (m *member) enterCopy(v *view, from protocol.Side, moving bool) (copyPass, bool) {
+	p := copyPass{view: v, from: v.pools[from], to: v.pools[from.Other()], moving: moving}
+	if !v.leased || p.from == nil || p.to == nil {
+		return copyPass{}, false
+	}
+	p.stripe = p.counter().add()
+	if m.mayCopy(p) != nil {
+		p.counter().done(p.stripe)
+		return copyPass{}, false
+	}
+	return p, true
+}
+
+func (p copyPass) counter() *counter {
+	if p.moving {
+		return &p.view.moving
+	}
+	return &p.view.writes
+}
+
+// mayCopy is asked right before a copy is sent: what was read under a view that
+// is over, or under a lease that has ended, is dropped.
+func (m *member) mayCopy(p copyPass) error {
+	now := m.now()
+	if m.view.Load() != p.view || !p.from.valid(now) || !p.to.valid(now) {
+		return errCopyMoved
+	}
+	return nil
+}
+
+func (m *member) leaveCopy(p copyPass) { p.counter().done(p.stripe) }

@@ -39,6 +39,8 @@ type member struct {
 	duties  chan struct{} // 1: a duty may have come
 	drain   drainer
 	gauges  gauges
+	mirror  *mirror
+	shadow  *shadow
 
 	mu    sync.Mutex
 	proto *protocol.Member
@@ -102,6 +104,8 @@ func newMember(o Options) (*member, error) {
 			store: control.New(ctl, o.Name, side),
 		}
 	}
+	m.mirror, m.shadow = newMirror(m, o.MirrorQueue), newShadow(m, o.ShadowReads)
+	m.drain.register(m.mirror.drain)
 	m.view.Store(&view{why: "the control record has not been read yet", changed: make(chan struct{})})
 	return m, nil
 }
@@ -138,6 +142,9 @@ func (m *member) run(ctx context.Context) {
 	m.wg.Go(func() { m.watchClock(ctx) })
 	m.wg.Go(func() { m.doDuties(ctx) })
 	m.wg.Go(func() { m.doWishes(ctx) })
+	for _, s := range m.mirror.shards {
+		m.wg.Go(func() { m.mirror.work(ctx, s) })
+	}
 }
 
 // nudge makes a side's record be read now.

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/control"
+	"github.com/transload/transload/internal/keysync"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/topology"
 )
@@ -24,6 +25,7 @@ type pool struct {
 	side   protocol.Side
 	gen    uint64
 	client *topology.Client
+	keys   *keysync.Side
 	leased bool // it was used under a lease; guarded by member.mu
 	lease  atomic.Pointer[protocol.Lease]
 }
@@ -64,7 +66,10 @@ func (m *member) newPool(side protocol.Side, gen uint64) (*pool, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.client = client
+	p.client, p.keys = client, keysync.NewSide(client)
+	if client.Mode() == topology.Cluster {
+		p.keys = keysync.NewClusterSide(client)
+	}
 	return p, nil
 }
 
