@@ -1,9 +1,10 @@
 package keysync
 
 import (
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/transload/transload/internal/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
