@@ -10,7 +10,7 @@ import (
 
 // A dialler makes connections, to data servers and sentinels alike.
 type dialler struct {
-	net net.Dialer
+	net net.Dialer        // its Timeout bounds TLS's handshake anew
 	to  map[string]string // announced → reachable
 	tls *tls.Config       // nil for none
 
@@ -25,6 +25,12 @@ type dialler struct {
 func (c Config) newDialler() *dialler {
 	d := &dialler{to: c.AddrMap, announced: c.Mode == Sentinel}
 	d.net.Timeout = c.DialTimeout
+	if c.Mode == Sentinel {
+		// A hung sentinel's kernel takes connections, and TLS then waits for an
+		// answer: if that lasted as long as DialTimeout, no time would be left to
+		// ask another sentinel, and the client would never be back.
+		d.net.Timeout = c.ReadTimeout
+	}
 	// As go-redis's own dialler: below the idle time-outs of load balancers.
 	d.net.KeepAliveConfig = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}
 	if c.TLS.Enabled {

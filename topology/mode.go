@@ -117,7 +117,7 @@ func (c *Client) checkSentinels(ctx context.Context) error {
 			answered = true
 		case errors.Is(err, errNoMaster):
 			return &ModeError{Sentinel, addr, fmt.Sprintf("a sentinel that knows no master %q", c.cfg.SentinelMaster), c.knownMasters(ctx, addr)}
-		case redis.HasErrorPrefix(err, "ERR unknown command"):
+		case redis.HasErrorPrefix(err, "unknown command"):
 			return c.wrongSentinel(ctx, addr)
 		default:
 			errs = append(errs, fmt.Errorf("sentinel %s: %w", addr, err))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -42,66 +43,65 @@ func (c *Client) sentinel(addr string) *redis.SentinelClient {
 	})
 }
 
-// askSentinels asks all sentinels at once. Of the answers of more than half of
-// them, or of all that answer, it returns the one of the highest epoch: a
-// sentinel that was cut off during a failover still tells of the old master.
+// askSentinels asks all sentinels at once and returns the answer of the highest
+// epoch: until the leader of a failover has told the others, they name the old
+// master, and one that was cut off does so for longer. So it waits for all of
+// them; one that hangs costs a ReadTimeout.
 func (c *Client) askSentinels(ctx context.Context, replicas bool) (sentinelView, error) {
-	type answer struct {
-		view sentinelView
-		err  error
-	}
-	answers := make(chan answer, len(c.cfg.Addrs)) // room for all: nobody blocks
+	views, errs := make([]sentinelView, len(c.cfg.Addrs)), make([]error, len(c.cfg.Addrs))
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.DialTimeout)
-	var wg sync.WaitGroup
-	defer wg.Wait()
 	defer cancel()
-	for _, addr := range c.cfg.Addrs {
+	var wg sync.WaitGroup
+	for i, addr := range c.cfg.Addrs {
 		wg.Go(func() {
 			s := c.sentinel(addr)
 			// A cancelled context does not end a read, a closed client does.
 			stop := context.AfterFunc(ctx, func() { s.Close() })
 			defer func() { stop(); s.Close() }()
-			v, err := c.askSentinel(ctx, s, replicas)
-			if err != nil {
-				err = fmt.Errorf("sentinel %s: %w", addr, err)
+			var err error
+			if views[i], err = c.askSentinel(ctx, s, replicas); err != nil {
+				errs[i] = fmt.Errorf("sentinel %s: %w", addr, err)
 			}
-			answers <- answer{v, err}
 		})
 	}
-	var best sentinelView
-	var errs []error
-	good := 0
-	for range c.cfg.Addrs {
-		a := <-answers
-		if a.err != nil {
-			errs = append(errs, a.err)
-			continue
-		}
-		if good++; good == 1 || a.view.epoch > best.epoch {
-			best = a.view
-		}
-		if good > len(c.cfg.Addrs)/2 {
-			break
+	wg.Wait()
+	best := -1
+	for i, v := range views {
+		if errs[i] == nil && (best < 0 || v.epoch > views[best].epoch) {
+			best = i
 		}
 	}
-	if good == 0 {
-		return best, errors.Join(errs...)
+	if best < 0 {
+		return sentinelView{}, errors.Join(errs...)
 	}
-	return best, nil
+	return views[best], nil
 }
 
-// askSentinel asks one.
+// askSentinel asks one. The epoch is asked for before the address: if they change
+// in between, a new address counts for old, not an old one for new.
 func (c *Client) askSentinel(ctx context.Context, s *redis.SentinelClient, replicas bool) (sentinelView, error) {
 	var v sentinelView
 	m, err := s.Master(ctx, c.cfg.SentinelMaster).Result()
-	if redis.HasErrorPrefix(err, "ERR No such master") {
+	if redis.HasErrorPrefix(err, "No such master") {
 		return v, errNoMaster
 	}
 	if err != nil {
 		return v, err
 	}
-	v.master = nodeOf(m, Master)
 	v.epoch, _ = strconv.ParseUint(m["config-epoch"], 10, 64)
+	addr, err := s.GetMasterAddrByName(ctx, c.cfg.SentinelMaster).Result()
+	if err != nil {
+		return v, err
+	}
+	if len(addr) != 2 {
+		return v, errors.New("told no address")
+	}
+	v.master = nodeOf(m, Master)
+	if now := net.JoinHostPort(addr[0], addr[1]); now != v.master.Addr {
+		// A failover's leader names the new master before it lists it as such.
+		old := nodeOf(m, Replica)
+		v.master, v.replicas = Node{Addr: now, Role: Master, Slots: allSlots}, []Node{old}
+	}
 	if !replicas {
 		return v, nil
 	}
@@ -110,7 +110,10 @@ func (c *Client) askSentinel(ctx context.Context, s *redis.SentinelClient, repli
 		return v, err
 	}
 	for _, r := range list {
-		v.replicas = append(v.replicas, nodeOf(r, Replica))
+		n := nodeOf(r, Replica)
+		if !slices.ContainsFunc(append(v.replicas, v.master), func(have Node) bool { return have.Addr == n.Addr }) {
+			v.replicas = append(v.replicas, n)
+		}
 	}
 	return v, nil
 }
