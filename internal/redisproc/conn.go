@@ -17,7 +17,11 @@ type ReplyError string
 
 func (e ReplyError) Error() string { return string(e) }
 
-// A Conn is one RESP2 connection with nothing between its user and the socket:
+// A Push is a message that the server sent unasked, on a connection that has said
+// HELLO 3.
+type Push []any
+
+// A Conn is one connection, RESP2 unless it says HELLO 3, with nothing between its user and the socket:
 // no pool, no handshake, no retry. Tests of what a server does with a connection
 // need to know which one they have. It is not safe for concurrent use.
 type Conn struct {
@@ -25,11 +29,11 @@ type Conn struct {
 	r *bufio.Reader
 }
 
-// NewConn speaks RESP2 over nc.
+// NewConn speaks RESP over nc.
 func NewConn(nc net.Conn) *Conn { return &Conn{nc, bufio.NewReader(nc)} }
 
-// Do sends one command and returns its reply: a string, an int64, a []any, nil,
-// or a ReplyError as err. It gives up when ctx does.
+// Do sends one command and returns its reply: a string, an int64, a []any (a map
+// is a flat list), nil, or a ReplyError as err. It gives up when ctx does.
 func (c *Conn) Do(ctx context.Context, args ...string) (any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -48,7 +52,7 @@ func (c *Conn) Send(args ...string) error {
 	return err
 }
 
-// Receive reads one reply.
+// Receive reads one reply, or one Push.
 func (c *Conn) Receive() (any, error) {
 	v, err := c.read()
 	if e, ok := v.(ReplyError); ok && err == nil {
@@ -92,18 +96,33 @@ func (c *Conn) read() (any, error) {
 		buf := make([]byte, n+2)
 		_, err = io.ReadFull(c.r, buf)
 		return string(buf[:n]), err
-	case '*':
-		n, err := strconv.Atoi(rest)
-		if err != nil || n < 0 {
-			return nil, err
+	case '_':
+		return nil, nil
+	case '>':
+		list, err := c.list(rest, 1)
+		return Push(list), err
+	case '%':
+		return c.list(rest, 2)
+	case '*', '~':
+		if rest == "-1" {
+			return nil, nil
 		}
-		list := make([]any, n)
-		for i := range list {
-			if list[i], err = c.read(); err != nil {
-				return nil, err
-			}
-		}
-		return list, nil
+		return c.list(rest, 1)
 	}
 	return nil, fmt.Errorf("redisproc: reply begins with %q", line[0])
+}
+
+// list reads as many values as count says, times each.
+func (c *Conn) list(count string, each int) ([]any, error) {
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("redisproc: a list of %q", count)
+	}
+	values := make([]any, n*each)
+	for i := range values {
+		if values[i], err = c.read(); err != nil {
+			return nil, err
+		}
+	}
+	return values, nil
 }
