@@ -17,12 +17,24 @@ var dumpSource string
 //go:embed typed.lua
 var typedSource string
 
+//go:embed head.lua
+var headSource string
+
+//go:embed commit.lua
+var commitSource string
+
+//go:embed pending.lua
+var pendingSource string
+
 //go:embed program.lua
 var programSource string
 
 var (
 	dumpScript    = newScript(dumpSource, true)
 	typedScript   = newScript(typedSource, true)
+	headScript    = newScript(headSource, true)
+	commitScript  = newScript(commitSource, false)
+	pendingScript = newScript(pendingSource, true)
 	programScript = newScript(programSource, false)
 )
 
@@ -63,6 +75,7 @@ type call struct {
 	argv []any
 
 	reply []any
+	whole any // the reply, where it is no array
 	err   error
 }
 
@@ -92,6 +105,7 @@ func (s *Side) send(ctx context.Context, caps Capabilities, sc *script, calls []
 			unknown = append(unknown, c)
 			continue
 		}
+		c.whole = value
 		if c.reply, ok = value.([]any); !ok && err == nil && sc.reads {
 			c.err = fmt.Errorf("%w: %T from a script", errReply, value)
 		}

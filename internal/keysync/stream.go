@@ -81,6 +81,11 @@ func (s *stream) program(p *program, key string) {
 		g.program(p, key)
 	}
 	s.removeGhosts(p, key, ghosts)
+	s.setID(p, key)
+}
+
+// setID appends what sets the counters that no other command can set.
+func (s *stream) setID(p *program, key string) {
 	if s.added >= 0 {
 		words := []any{"xsetid", key, s.lastID, "entriesadded", s.added}
 		if s.maxDeleted != zeroID {

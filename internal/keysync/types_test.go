@@ -118,7 +118,10 @@ func TestTypes(t *testing.T) {
 				if s.real && (b.fakeA || b.fakeB) {
 					continue
 				}
-				t.Run(what, func(t *testing.T) { b.through(t, "key:"+what, s) })
+				t.Run(what, func(t *testing.T) { b.through(t, "key:"+what, s, b.options()) })
+				pieces := b.options()
+				pieces.Large = 1
+				t.Run(what+", in pieces", func(t *testing.T) { b.through(t, "pieces:"+what, s, pieces) })
 			}
 		})
 	}
@@ -132,27 +135,27 @@ func (b *bench) options() Options {
 }
 
 // compare compares one key.
-func (b *bench) compare(t *testing.T, key string) Diff {
+func (b *bench) compare(t *testing.T, key string, opts Options) Diff {
 	t.Helper()
-	results, err := Compare(t.Context(), b.a, b.b, []string{key}, b.options())
+	results, err := Compare(t.Context(), b.a, b.b, []string{key}, opts)
 	if err != nil {
 		t.Fatalf("compare: %v", err)
 	}
 	return results[0].Diff
 }
 
-func (b *bench) through(t *testing.T, key string, s sample) {
+func (b *bench) through(t *testing.T, key string, s sample, opts Options) {
 	key = strings.ReplaceAll(key, " ", "-")
 	steps := func(first Diff) {
 		t.Helper()
-		if got := b.compare(t, key); got != first {
+		if got := b.compare(t, key, opts); got != first {
 			t.Fatalf("before: got %v; want %v", got, first)
 		}
-		results, err := Copy(t.Context(), b.a, b.b, []string{key}, b.options())
+		results, err := Copy(t.Context(), b.a, b.b, []string{key}, opts)
 		if err != nil {
 			t.Fatalf("copy: %v", err)
 		}
-		if got := b.compare(t, key); got != Equal {
+		if got := b.compare(t, key, b.options()); got != Equal {
 			t.Fatalf("after %v: got %v; want equal", results[0].Action, got)
 		}
 	}
@@ -163,7 +166,7 @@ func (b *bench) through(t *testing.T, key string, s sample) {
 		s.diff = ValueDiffers
 	}
 	steps(s.diff)
-	results, err := Sync(t.Context(), b.a, b.b, []string{key}, b.options())
+	results, err := Sync(t.Context(), b.a, b.b, []string{key}, opts)
 	if err != nil || results[0].Diff != Equal || results[0].Action != None {
 		t.Fatalf("sync of equal keys: got %+v, %v", results[0], err)
 	}

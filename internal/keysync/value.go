@@ -59,6 +59,8 @@ func texts(reply any) ([]string, error) {
 			list[i] = element
 		case int64:
 			list[i] = strconv.FormatInt(element, 10)
+		case float64: // a score, from some servers
+			list[i] = strconv.FormatFloat(element, 'g', -1, 64)
 		default:
 			return nil, fmt.Errorf("%w: %T in an array", errReply, element)
 		}

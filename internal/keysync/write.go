@@ -56,8 +56,8 @@ func (j *job) send(ctx context.Context, writes []write) (refused []task, err err
 	if len(writes) == 0 {
 		return nil, nil
 	}
-	if err := j.Check(); err != nil {
-		return nil, fmt.Errorf("keysync: %d writes dropped: %w", len(writes), err)
+	if err := j.allowed(); err != nil {
+		return nil, err
 	}
 	pipe := j.to.client.Pipeline()
 	cmds := make([]*redis.Cmd, len(writes))
@@ -113,6 +113,20 @@ func (j *job) wrote(w write, err error, size int) (refused bool) {
 	return false
 }
 
+// A droppedError says that Check did not let a write go out.
+type droppedError struct{ err error }
+
+func (e *droppedError) Error() string { return "keysync: writes dropped: " + e.err.Error() }
+func (e *droppedError) Unwrap() error { return e.err }
+
+// allowed asks Check, right before a write.
+func (j *job) allowed() error {
+	if err := j.Check(); err != nil {
+		return &droppedError{err}
+	}
+	return nil
+}
+
 func programSize(p program) (n int) {
 	for _, word := range p {
 		if s, ok := word.(string); ok {
@@ -120,10 +134,4 @@ func programSize(p program) (n int) {
 		}
 	}
 	return n
-}
-
-func (j *job) pieces(_ context.Context, t task) error {
-	j.results[t.index].Large = true
-	j.results[t.index].Err = errors.New("not yet")
-	return nil
 }
