@@ -2,6 +2,7 @@ package topology
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -72,6 +73,9 @@ func (c *Client) String() string { return c.cfg.String() }
 
 // GoString is String for the verb %#v.
 func (c *Client) GoString() string { return "*topology.Client{" + c.cfg.String() + "}" }
+
+// LogValue describes the client for package slog, without its secrets.
+func (c *Client) LogValue() slog.Value { return c.cfg.LogValue() }
 
 // retries is Retries as go-redis's options have it.
 func (c *Client) retries(s settings) int {

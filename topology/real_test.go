@@ -67,11 +67,28 @@ type seen struct {
 	hellos   int      // connections whose first bytes were RESP in clear
 	greeted  int      // calls of OnConnect
 	notRedis int      // calls of OnConnect on what is no data server
+	hooked   atomic.Int32
+}
+
+func (s *seen) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (s *seen) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if cmd.Name() == "get" {
+			s.hooked.Add(1)
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (s *seen) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
 }
 
 func (s *seen) options() []topology.Option {
 	return []topology.Option{
 		topology.WithName("transload:test"),
+		topology.WithHook(s),
 		topology.WithConn(func(conn net.Conn) net.Conn {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -99,6 +116,9 @@ func (s *seen) check(t *testing.T, least int) {
 	if s.greeted < least || s.notRedis != 0 || len(s.wrapped) < s.hellos || s.hellos < s.greeted {
 		t.Errorf("got %d connections wrapped, %d in clear RESP, %d greeted, %d of them no data servers; want at least %d, all alike",
 			len(s.wrapped), s.hellos, s.greeted, s.notRedis, least)
+	}
+	if n := s.hooked.Load(); n < 20 {
+		t.Errorf("the hook saw %d reads; want those of a round trip", n)
 	}
 }
 
