@@ -2,6 +2,8 @@ package migrate
 
 import (
 	"context"
+	crand "crypto/rand"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -36,6 +38,9 @@ func (m *member) doDuties(ctx context.Context) {
 	}
 }
 
+// errSuperseded ends a duty that is no longer asked for.
+var errSuperseded = errors.New("the move has gone on")
+
 // doDuty drains what earlier views let in and kills orphans. In a preparation
 // that is everything; in a hold, only what touches the moving keys is left.
 func (m *member) doDuty(ctx context.Context, d protocol.Duty) bool {
@@ -53,7 +58,11 @@ func (m *member) doDuty(ctx context.Context, d protocol.Duty) bool {
 		return false
 	}
 	m.note = ""
-	return m.proto.Done(d, m.now())
+	done := m.proto.Done(d, m.now())
+	if !done && !m.proto.Ready(m.now()) {
+		m.note = "it has no lease on both sides"
+	}
+	return done
 }
 
 func (m *member) settle(ctx context.Context, d protocol.Duty) error {
@@ -62,8 +71,13 @@ func (m *member) settle(ctx context.Context, d protocol.Duty) error {
 			return err
 		}
 	}
-	if err := m.drained(ctx, d.Stage == protocol.Held); err != nil {
+	if err := m.drained(ctx, &d); err != nil {
 		return err
+	}
+	if d.Stage == protocol.Prepared {
+		// What was admitted to a retired pool and never counted, or slept since, must
+		// not begin after this.
+		m.closeRetired(0, true)
 	}
 	for _, s := range protocol.Sides {
 		if err := m.killOrphans(ctx, m.sides[s]); err != nil {
@@ -74,26 +88,43 @@ func (m *member) settle(ctx context.Context, d protocol.Duty) error {
 }
 
 // drained waits until no write and no copy that an earlier view let in is under
-// way. It polls: the counters are striped, and a hold is short.
-func (m *member) drained(ctx context.Context, movingOnly bool) error {
+// way; in a hold, none to the moving keys. It polls: the counters are striped,
+// and a hold is short. No duty is that of the end: everything.
+func (m *member) drained(ctx context.Context, d *protocol.Duty) error {
 	for wait := 50 * time.Microsecond; ; wait = min(2*wait, 2*time.Millisecond) {
-		m.mu.Lock()
-		var left int64
-		for _, v := range m.old {
-			left += v.moving.sum()
-			if !movingOnly {
-				left += v.writes.sum()
-			}
-		}
-		m.prune()
-		m.mu.Unlock()
-		if left == 0 {
+		left, oldest, current := m.underWay(d)
+		switch {
+		case !current:
+			return errSuperseded
+		case left == 0:
 			return nil
 		}
 		if !pause(ctx, wait) {
-			return fmt.Errorf("%d operations are still under way%s", left, m.gauges.oldest())
+			return fmt.Errorf("%d writes are still under way, the oldest for up to %v", left, oldest.Round(time.Millisecond))
 		}
 	}
+}
+
+// underWay counts what a duty has to wait for, and says whether it is still
+// asked for.
+func (m *member) underWay(d *protocol.Duty) (left int64, oldest time.Duration, current bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	for _, v := range m.old {
+		left += v.moving.sum()
+		oldest = max(oldest, v.moving.oldest(now))
+		if d == nil || d.Stage != protocol.Held {
+			left += v.writes.sum()
+			oldest = max(oldest, v.writes.oldest(now))
+		}
+	}
+	m.prune()
+	if d == nil {
+		return left, oldest, true
+	}
+	asked, ok := m.proto.Duty()
+	return left, oldest, ok && asked == *d
 }
 
 // doWishes ends holds and grants commits that a coordinator has left behind.
@@ -113,63 +144,52 @@ func (m *member) doWishes(ctx context.Context) {
 	}
 }
 
+// grantWish reads both records again and makes the change that is wanted, if what
+// the wish was made from is still there. The roll is read first: who joins it
+// later has seen the record that is read after it.
 func (m *member) grantWish(ctx context.Context, w protocol.Wish, giver protocol.Side, force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+	defer m.nudge(protocol.Source)
+	defer m.nudge(protocol.Target)
+	obeyed := m.obeyed(giver)
 	a, b := m.sides[giver].store, m.sides[giver.Other()].store
+	roll, err := a.Roll(ctx)
+	if err != nil {
+		return err
+	}
 	ra, err := a.Read(ctx, true)
 	if err != nil {
 		return err
 	}
 	rb, errB := b.Read(ctx, false)
-	stamp := protocol.Stamp{Epoch: max(ra.Record.Epoch, rb.Record.Epoch) + 1, Writer: m.id, Nonce: memberID()}
-	switch w {
-	case protocol.WishEnd:
+	stamp := protocol.Stamp{Epoch: protocol.NextEpoch(ra.Record, rb.Record), Writer: m.id, Nonce: crand.Text()}
+	switch {
+	case w == protocol.WishEnd && ra.Record.Same(obeyed):
 		var taker *protocol.Record
 		if errB == nil {
 			taker = &rb.Record
 		}
 		ch, ok := protocol.Resolve(ra.Record, ra.RunID, taker, stamp)
-		if !ok {
-			return errB
-		}
-		_, err = a.Change(ctx, ch, "", m.event("hold ended by a member", "it was over its bound"))
-	case protocol.WishOpen:
-		if errB != nil {
-			return errB
-		}
-		roll, err := a.Roll(ctx)
-		if err != nil {
-			return err
-		}
-		mv := ra.Record.Move
-		if mv == nil || mv.Stage != protocol.Committed || !ra.Safe || !(force || protocol.AllAcked(roll, mv.ID)) {
-			return nil
-		}
-		next, err := rb.Record.Grant(ra.Record, stamp)
-		if err != nil {
-			return nil // granted meanwhile
-		}
-		ch := protocol.Change{Side: giver.Other(), Old: rb.Record, New: next}
-		_, err = b.Change(ctx, ch, "", m.event("granted by a member", "everybody had acknowledged, or a lease had passed"))
-		return err
-	case protocol.WishStrike:
-		if errB != nil || rb.Record.Move == nil || (ra.Record.Move != nil && ra.Record.Move.ID == rb.Record.Move.ID) {
-			return errB
-		}
-		next, err := rb.Record.Strike(stamp)
-		if err != nil {
-			return nil // struck out meanwhile
-		}
-		ch := protocol.Change{Side: giver.Other(), Old: rb.Record, New: next}
-		_, err = b.Change(ctx, ch, "", m.event("offer struck out by a member", "its move is no more"))
-		return err
+		return m.change(ctx, ch, ok, errB, "hold ended by a member", "it was over its bound")
+	case w == protocol.WishOpen && errB == nil:
+		force = force && obeyed.Move != nil && ra.Record.At(obeyed.Move.ID, protocol.Committed)
+		ch, ok := protocol.Open(ra.Record, rb.Record, roll, ra.Safe, force, stamp)
+		return m.change(ctx, ch, ok, nil, "granted by a member", "everybody had acknowledged, or a lease had passed")
+	case w == protocol.WishStrike && errB == nil:
+		ch, ok := protocol.StrikeOut(ra.Record, rb.Record, stamp)
+		return m.change(ctx, ch, ok, nil, "offer struck out by a member", "its move is no more")
 	}
-	return err
+	return errB
 }
 
-func (m *member) event(what, why string) control.Event {
-	return control.Event{Who: m.id, What: what, Why: why}
+// change writes a record, or returns why there is nothing to write.
+func (m *member) change(ctx context.Context, ch protocol.Change, ok bool, not error, what, why string) error {
+	if !ok {
+		return not
+	}
+	_, err := m.sides[ch.Side].store.Change(ctx, ch, "", control.Event{Who: m.id, What: what, Why: why})
+	return err
 }
 
 // pause waits for d, and reports false if ctx is done first.

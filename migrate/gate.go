@@ -93,27 +93,22 @@ func (m *member) try(units []unit, write bool) (pass, *view, error) {
 	for {
 		v := m.view.Load()
 		side, moving, split := v.place(units, write)
-		if split || (len(units) == 0 && v.only == protocol.None && v.phase != protocol.Unknown && write) {
-			if len(units) == 0 && v.why != "" {
-				return pass{}, v, nil // a write of every key waits out a hold
-			}
+		if split {
 			return pass{}, v, ErrSplitAuthority
-		}
-		if len(units) == 0 && side == protocol.None && v.phase != protocol.Unknown {
-			side = v.larger()
 		}
 		if side == protocol.None || v.pools[side] == nil {
 			return pass{}, v, nil
 		}
-		p := pass{view: v, pool: v.pools[side], side: side, write: write, moving: moving || len(units) == 0}
+		now := m.now()
+		p := pass{view: v, pool: v.pools[side], side: side, write: write, moving: moving}
 		if write {
-			p.stripe = p.counter().add()
+			p.stripe = p.counter().add(now)
 			if m.view.Load() != v {
 				p.counter().done(p.stripe)
 				continue
 			}
 		}
-		if v.leased && !p.pool.valid(m.now()) {
+		if v.leased && !p.pool.valid(now) {
 			if write {
 				p.counter().done(p.stripe)
 			}
@@ -155,7 +150,7 @@ func (m *member) leave(p pass, units []unit) verdict {
 		return believed
 	}
 	if len(units) == 0 {
-		return believed // of a whole server, not of a key
+		return believed // of a whole server, which was the right one when it was asked
 	}
 	if side, _, split := v.place(units, false); side != p.side || split || v.pools[side] != p.pool {
 		return again
@@ -181,7 +176,7 @@ func (m *member) enterCopy(v *view, from protocol.Side, moving bool) (copyPass, 
 	if !v.leased || p.from == nil || p.to == nil {
 		return copyPass{}, false
 	}
-	p.stripe = p.counter().add()
+	p.stripe = p.counter().add(m.now())
 	if m.mayCopy(p) != nil {
 		p.counter().done(p.stripe)
 		return copyPass{}, false

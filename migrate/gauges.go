@@ -21,9 +21,6 @@ func (g *gauges) park(d time.Duration) {
 	}
 }
 
-// oldest names the oldest operation under way, for a hold that cannot be drained.
-func (g *gauges) oldest() string { return "" }
-
 // About is what a member tells of itself on the roll.
 type About struct {
 	Version   string     `json:"version,omitempty"`

@@ -10,23 +10,18 @@ import (
 // install makes a view of what the member obeys now, and wakes what is parked.
 // mu is held.
 func (m *member) install() {
+	if m.shut {
+		return
+	}
 	v := &view{phase: m.proto.Phase(), changed: make(chan struct{})}
 	v.leased = v.phase.Leased()
-	slots := 0
-	for w := range m.plan.names {
-		rs := m.proto.Ranges(m.plan.names[w])
-		v.ranges = append(v.ranges, rs)
-		for _, r := range rs {
-			if r.Read == protocol.Target {
-				slots += r.Hi - r.Lo
-			}
-		}
+	for _, name := range m.plan.names {
+		v.ranges = append(v.ranges, m.proto.Ranges(name))
 	}
-	v.target = float64(slots) / float64(len(m.plan.names)*protocol.Slots)
-	v.only = only(v.ranges)
 	if rec := m.misfit(); rec != "" {
-		v.only, v.ranges, v.why = protocol.None, m.nothing(), rec
+		v.ranges, v.why = m.nothing(), rec
 	}
+	v.sum()
 	for _, s := range protocol.Sides {
 		v.pools[s] = m.poolFor(s, v)
 	}
@@ -65,45 +60,56 @@ func (m *member) nothing() [][]protocol.Range {
 	return out
 }
 
-// poolFor returns the side's pool for a view: none while there is no lease and
-// one is needed. mu is held.
+// poolFor returns the side's pool for a view, and retires one that the view has
+// no use for. There is none while a lease is needed and missing. mu is held.
 func (m *member) poolFor(s protocol.Side, v *view) *pool {
 	sd := m.sides[s]
-	wanted := v.leased || v.only == s
-	if !wanted {
-		return sd.pool
-	}
 	lease, gen := m.proto.Lease(s), m.proto.Gen(s)
-	if v.leased && lease.RunID == "" {
+	used := v.leased || v.only == s
+	if p := sd.pool; p != nil && (!used || p.leased != v.leased) {
+		m.retire(sd)
+	}
+	if !used || (v.leased && lease.RunID == "") {
 		return nil
 	}
-	if sd.pool == nil || sd.pool.gen != gen {
-		p, err := m.newPool(s, gen)
-		if err != nil { // the same settings opened the control client
+	if sd.pool == nil {
+		p, err := m.newPool(s, gen, v.leased)
+		if err != nil { // the same settings opened the control client: a file of TLS has gone
 			v.why = fmt.Sprintf("%v: %v", s, err)
 			return nil
 		}
 		sd.pool = p
 	}
-	sd.pool.leased = v.leased
 	if lease.RunID != "" {
 		sd.pool.lease.Store(&lease)
 	}
 	return sd.pool
 }
 
-// only returns the side that serves every key for reads and writes, or None.
-func only(ranges [][]protocol.Range) protocol.Side {
-	side := protocol.None
-	for _, rs := range ranges {
+// sum works out what every operation asks of the ranges.
+func (v *view) sum() {
+	v.only, v.every, v.blank = protocol.None, protocol.None, true
+	first, same, moving, slots, all := true, true, false, 0, 0
+	for _, rs := range v.ranges {
 		for _, r := range rs {
-			if r.Moving || r.Read == protocol.None || r.Read != r.Write || (side != protocol.None && r.Read != side) {
-				return protocol.None
+			same = same && (first || r.Write == v.every)
+			v.every, first = r.Write, false
+			v.held = v.held || r.Write == protocol.None
+			v.blank = v.blank && r.Read == protocol.None
+			moving = moving || r.Moving || r.Read != r.Write
+			all += r.Hi - r.Lo
+			if r.Read == protocol.Target {
+				slots += r.Hi - r.Lo
 			}
-			side = r.Read
 		}
 	}
-	return side
+	if !same {
+		v.every = protocol.None
+	}
+	if !moving {
+		v.only = v.every
+	}
+	v.target = float64(slots) / float64(max(all, 1))
 }
 
 // reason says in words why an operation may have to wait under a view.

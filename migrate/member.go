@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -42,11 +43,13 @@ type member struct {
 	mirror  *mirror
 	shadow  *shadow
 
-	mu    sync.Mutex
-	proto *protocol.Member
-	old   []*view // replaced, and not yet known to be drained
-	beat  uint64
-	note  string // what a duty waits for
+	mu      sync.Mutex
+	proto   *protocol.Member
+	old     []*view // replaced, and not yet known to be drained
+	retired []retired
+	shut    bool // no view is installed any more
+	beat    uint64
+	note    string // what a duty waits for
 }
 
 type memberSide struct {
@@ -142,6 +145,7 @@ func (m *member) run(ctx context.Context) {
 	m.wg.Go(func() { m.watchClock(ctx) })
 	m.wg.Go(func() { m.doDuties(ctx) })
 	m.wg.Go(func() { m.doWishes(ctx) })
+	m.wg.Go(func() { m.janitor(ctx) })
 	for _, s := range m.mirror.shards {
 		m.wg.Go(func() { m.mirror.work(ctx, s) })
 	}
@@ -225,7 +229,12 @@ func (m *member) refreshOnce(ctx context.Context, sd *memberSide, settle bool) (
 			sd.pool.lease.Store(&l)
 		}
 	}
-	if eff.View {
+	switch {
+	case eff.Close: // endLapsed makes the view, when it takes the pool
+		if sd.pool != nil && sd.pool.leased {
+			sd.pool.lapse()
+		}
+	case eff.View:
 		m.install()
 	}
 	if now := m.proto.Acked(); now != acked && now.Stage == protocol.Committed {
@@ -258,17 +267,16 @@ func (m *member) endLapsed(sd *memberSide) {
 		m.mu.Unlock()
 		return
 	}
-	gen, p := m.proto.Gen(sd.side), sd.pool
-	sd.pool = nil
-	if p != nil {
+	gen := m.proto.Gen(sd.side)
+	var p *pool
+	if sd.pool != nil && sd.pool.leased {
+		p, sd.pool = sd.pool, nil
 		p.lapse()
 	}
 	m.install()
 	m.mu.Unlock()
 	if p != nil {
-		if p.leased {
-			m.log.Warn("lease has lapsed", "side", sd.side.String(), "op", "lease")
-		}
+		m.log.Warn("lease has lapsed", "side", sd.side.String(), "op", "lease")
 		p.close()
 	}
 	m.mu.Lock()
@@ -324,24 +332,48 @@ func (m *member) listen(ctx context.Context, sd *memberSide) {
 	}
 }
 
-// close says goodbye on both rolls, where it can, and ends everything. What is
-// not copied yet is told by its number: the coordinator's feeds have the names.
+// close ends what the member has under way and then says goodbye on both rolls,
+// where it can. The context of run must be done. Nothing of a member that has
+// said goodbye may be carried out any more, so one that cannot end its orphans
+// stays on the roll and is waited out. Keys that are not copied yet are no loss:
+// the coordinator's feeds have their names.
 func (m *member) close(ctx context.Context) {
 	m.once.Do(func() { close(m.closing) })
+	m.closePools(ctx)
+	m.wg.Wait() // a refresh that came later would put the member on the roll again
+	var ended error
 	for _, s := range protocol.Sides {
-		_ = m.sides[s].store.Strike(ctx, m.id) // a member that is not struck off is waited out
+		ended = errors.Join(ended, m.killOrphans(ctx, m.sides[s]))
 	}
+	var wg sync.WaitGroup
 	for _, s := range protocol.Sides {
-		sd := m.sides[s]
-		m.mu.Lock()
-		p := sd.pool
-		sd.pool = nil
-		m.mu.Unlock()
-		if p != nil {
-			p.lapse()
-			p.close()
+		wg.Go(func() {
+			sd := m.sides[s]
+			if ended == nil {
+				_ = sd.store.Strike(ctx, m.id)
+			}
+			sd.store.Close()
+			_ = sd.ctl.Close()
+		})
+	}
+	wg.Wait()
+}
+
+// closePools lets nothing more begin, waits a little for the writes under way,
+// and closes every pool.
+func (m *member) closePools(ctx context.Context) {
+	m.mu.Lock()
+	m.shut = true
+	was := m.view.Swap(&view{phase: m.proto.Phase(), leased: true, blank: true, why: "the client is closed", changed: make(chan struct{})})
+	close(was.changed)
+	m.old = append(m.old, was)
+	for _, s := range protocol.Sides {
+		if m.sides[s].pool != nil {
+			m.retire(m.sides[s])
 		}
-		sd.store.Close()
-		_ = sd.ctl.Close()
 	}
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	m.closeRetired(0, m.drained(ctx, nil) == nil)
 }

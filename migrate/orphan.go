@@ -2,61 +2,102 @@ package migrate
 
 import (
 	"bytes"
-	"context"
-	"errors"
-	"fmt"
 	"net"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/redis/go-redis/v9"
+	"time"
 )
 
-// maxOrphans bounds what is remembered of connections given up. Beyond it the
-// member cannot acknowledge a move until they are killed.
-const maxOrphans = 10_000
+const (
+	// maxOrphans bounds what is remembered of connections given up. Beyond it
+	// every connection of this member to that side is killed instead.
+	maxOrphans = 10_000
 
-// orphans remembers connections that were given up with a command unanswered:
-// the server may still carry it out. They are killed by id before the member
-// acknowledges anything.
+	// restless is how long after its last byte a connection that is closed counts
+	// as given up, whatever it read last: go-redis closes one after READONLY with
+	// the rest of a pipeline unanswered.
+	restless = time.Second
+)
+
+// orphans remembers the connections to one side that were given up with a
+// command unanswered: the server may still carry it out. They are killed by id
+// before the member acknowledges anything.
 type orphans struct {
 	mu   sync.Mutex
-	list []orphan
+	list map[orphan]time.Time // when it was given up
+	over bool                 // there were too many to remember
 }
 
+// An orphan is one connection, by the server that had it and its id there.
 type orphan struct {
-	addr string // of the server that had it
-	id   int64  // as its HELLO told; 0 if the connection ended before
+	addr string
+	id   int64
 }
 
 func (o *orphans) add(x orphan) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.list) < maxOrphans {
-		o.list = append(o.list, x)
+	if o.list == nil {
+		o.list = map[orphan]time.Time{}
+	}
+	if len(o.list) >= maxOrphans {
+		o.over = true
+		return
+	}
+	o.list[x] = time.Now()
+}
+
+// byServer returns the ids by address, and whether there were more.
+func (o *orphans) byServer() (ids map[string][]int64, over bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.list) > 0 {
+		ids = map[string][]int64{}
+	}
+	for x := range o.list {
+		ids[x.addr] = append(ids[x.addr], x.id)
+	}
+	return ids, o.over
+}
+
+// youngest returns when the last of a server's was given up.
+func (o *orphans) youngest(addr string) (at time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for x, t := range o.list {
+		if x.addr == addr && t.After(at) {
+			at = t
+		}
+	}
+	return at
+}
+
+// gone forgets connections that are known to have ended. They stay on the list
+// until then, so that two that kill at once both wait for the kill.
+func (o *orphans) gone(addr string, ids []int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, id := range ids {
+		delete(o.list, orphan{addr, id})
 	}
 }
 
-func (o *orphans) take() []orphan {
+func (o *orphans) recovered() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	l := o.list
-	o.list = nil
-	return l
+	o.over = false
 }
 
-func (o *orphans) putBack(l []orphan) {
+func (o *orphans) len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.list = append(o.list, l...)
+	return len(o.list)
 }
 
-// wrap watches one connection.
-func (o *orphans) wrap(c net.Conn) net.Conn {
-	w := &watchedConn{Conn: c, to: o}
+// wrap watches one connection of a pool.
+func (o *orphans) wrap(c net.Conn, p *pool) net.Conn {
+	w := &watchedConn{Conn: c, to: o, of: p}
 	if raw, ok := c.(syscall.Conn); ok {
 		return rawWatchedConn{w, raw} // go-redis looks through it for connections that the server has closed
 	}
@@ -69,23 +110,26 @@ type rawWatchedConn struct {
 }
 
 // A watchedConn reads its own id from the reply to HELLO, and notes whether it
-// is closed with something unanswered: the last thing was a write, or a read
-// failed. It errs on the side of an orphan; killing a connection that is gone
-// costs nothing.
+// is closed with something unanswered. It does not follow replies, and errs on
+// the side of an orphan: a close counts as one if the last thing was a write or
+// a read that failed, if it comes right after traffic (unless every write is
+// known to have ended), or if the pool's lease has lapsed. To kill a connection that is gone costs nothing.
 type watchedConn struct {
 	net.Conn
 	to *orphans
+	of *pool
 
 	mu      sync.Mutex
 	id      int64
 	head    []byte // what was read before the id was found
 	suspect bool
 	closed  bool
+	last    time.Time
 }
 
 func (c *watchedConn) Write(b []byte) (int, error) {
 	c.mu.Lock()
-	c.suspect = true
+	c.suspect, c.last = true, time.Now()
 	c.mu.Unlock()
 	return c.Conn.Write(b)
 }
@@ -125,77 +169,11 @@ func (c *watchedConn) learn(b []byte) {
 
 func (c *watchedConn) Close() error {
 	c.mu.Lock()
-	if c.suspect && !c.closed && c.id > 0 {
+	given := c.suspect || c.of.lapsed.Load() || (!c.of.quiet.Load() && time.Since(c.last) < restless)
+	if given && !c.closed && c.id > 0 {
 		c.to.add(orphan{addr: c.Conn.RemoteAddr().String(), id: c.id})
 	}
 	c.closed = true
 	c.mu.Unlock()
 	return c.Conn.Close()
-}
-
-// killOrphans ends the connections that were given up on one side. A server that
-// refuses connections is dead and has none; one that does not answer leaves its
-// orphans to be killed later, and the member cannot acknowledge.
-func (m *member) killOrphans(ctx context.Context, sd *memberSide) error {
-	left := sd.orphans.take()
-	if len(left) == 0 {
-		return nil
-	}
-	byAddr := map[string][]int64{}
-	for _, o := range left {
-		byAddr[o.addr] = append(byAddr[o.addr], o.id)
-	}
-	for addr, ids := range byAddr {
-		if err := m.killAt(ctx, sd, addr, ids); err != nil {
-			sd.orphans.putBack(left) // killing twice is harmless
-			return fmt.Errorf("orphaned connections on %s: %w", addr, err)
-		}
-	}
-	return nil
-}
-
-func (m *member) killAt(ctx context.Context, sd *memberSide, addr string, ids []int64) error {
-	node, err := sd.ctl.Node(addr)
-	if err != nil {
-		return err
-	}
-	defer node.Close()
-	slices.Sort(ids)
-	args := []any{"client", "list", "id"}
-	for _, id := range ids {
-		args = append(args, id)
-	}
-	list, err := node.Do(ctx, args...).Text()
-	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) || unknownCommand(err) {
-			return nil
-		}
-		return err
-	}
-	p := node.Pipeline()
-	for line := range strings.Lines(list) {
-		if f := clientFields(line); f["name"] == m.clientName() {
-			p.Do(ctx, "client", "kill", "id", f["id"]) // 0 if it went by itself
-		}
-	}
-	if p.Len() == 0 {
-		return nil
-	}
-	_, err = p.Exec(ctx)
-	return err
-}
-
-// clientFields reads one line of CLIENT LIST.
-func clientFields(line string) map[string]string {
-	out := map[string]string{}
-	for f := range strings.FieldsSeq(line) {
-		if k, v, ok := strings.Cut(f, "="); ok {
-			out[k] = v
-		}
-	}
-	return out
-}
-
-func unknownCommand(err error) bool {
-	return redis.HasErrorPrefix(err, "ERR unknown") || redis.HasErrorPrefix(err, "ERR Unknown") || redis.HasErrorPrefix(err, "NOPERM")
 }

@@ -3,6 +3,7 @@ package migrate
 import (
 	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -14,20 +15,29 @@ import (
 	"github.com/transload/transload/topology"
 )
 
+// retireFor is how long a pool that is not used any more may end what it has
+// under way: longer than any time-out of a command. A move that is prepared
+// does not wait for it, but closes the pool.
+const retireFor = 30 * time.Second
+
 // errStale refuses a new connection whose owner does not obey the record that
 // the side has now. It is a leaf: go-redis hands it on unwrapped.
 var errStale = errors.New("migrate: the control record has changed since this connection was asked for")
 
 // A pool is the connections to one side under one unbroken lease. When the lease
 // lapses the pool is closed, and a new lease has a new pool: else a command that
-// was checked under the old lease could take a new and honest connection.
+// was checked under the old lease could take a new and honest connection. For the
+// same reason the phases in which no lease is needed have pools of their own.
 type pool struct {
 	side   protocol.Side
-	gen    uint64
+	gen    uint64 // of the lease
+	leased bool   // used under a lease
 	client *topology.Client
 	keys   *keysync.Side
-	leased bool // it was used under a lease; guarded by member.mu
 	lease  atomic.Pointer[protocol.Lease]
+	stale  atomic.Bool // gets no new connections
+	lapsed atomic.Bool // whatever its connections have under way is given up
+	quiet  atomic.Bool // no write is under way on it
 }
 
 // valid reports whether the pool's lease still holds.
@@ -37,32 +47,40 @@ func (p *pool) valid(now protocol.Instant) bool {
 }
 
 // lapse ends the pool's lease for good.
-func (p *pool) lapse() { p.lease.Store(nil) }
+func (p *pool) lapse() {
+	p.stale.Store(true)
+	p.lapsed.Store(true)
+	p.lease.Store(nil)
+}
 
-// newPool opens the connections of one lease. Each new connection asks for the
-// side's record, on a connection of the control client, after its handshake and
-// before anything else: a member that was fenced while it slept finds there that
-// it was left behind.
-func (m *member) newPool(side protocol.Side, gen uint64) (*pool, error) {
-	p := &pool{side: side, gen: gen}
+// newPool opens the connections of one lease, or of a phase that needs none. Each
+// new connection asks for the side's record, on a connection of the control
+// client, after its handshake and before anything else: a member that was fenced
+// while it slept finds there that it was left behind.
+func (m *member) newPool(side protocol.Side, gen uint64, leased bool) (*pool, error) {
+	p := &pool{side: side, gen: gen, leased: leased}
+	sd := m.sides[side]
 	check := func(ctx context.Context, _ *redis.Conn) error {
-		same, err := control.Check(ctx, m.sides[side].ctl, m.opts.Name, m.obeyed(side))
+		obeyed := m.obeyed(side) // first: what is asked of the server must be newer
+		if p.stale.Load() {
+			return errStale
+		}
+		same, err := control.Check(ctx, sd.ctl, m.opts.Name, obeyed)
 		if err != nil {
 			return err
 		}
-		if !same {
+		if !same || p.stale.Load() {
 			m.nudge(side)
 			return errStale
 		}
 		return nil
 	}
-	opts := []topology.Option{
+	client, err := topology.Open(sd.cfg,
 		topology.WithName(m.clientName()),
 		topology.WithOnConnect(check),
-		topology.WithConn(m.sides[side].orphans.wrap),
+		topology.WithConn(func(c net.Conn) net.Conn { return sd.orphans.wrap(c, p) }),
 		topology.WithoutRetries(),
-	}
-	client, err := topology.Open(m.sides[side].cfg, opts...)
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +93,43 @@ func (m *member) newPool(side protocol.Side, gen uint64) (*pool, error) {
 
 // close ends what runs on the pool, with an error.
 func (p *pool) close() { _ = p.client.Close() }
+
+// A retired pool has been replaced, and not by a lapse: what it has under way
+// may end, but nothing new begins on it.
+type retired struct {
+	pool *pool
+	at   protocol.Instant
+}
+
+// retire takes the side's pool out of use. mu is held.
+func (m *member) retire(sd *memberSide) {
+	sd.pool.stale.Store(true)
+	m.retired = append(m.retired, retired{sd.pool, m.now()})
+	sd.pool = nil
+}
+
+// closeRetired closes the pools that were retired longer than age ago. quiet says
+// that every write of theirs is known to have ended.
+func (m *member) closeRetired(age time.Duration, quiet bool) {
+	m.mu.Lock()
+	now := m.now()
+	var ripe []*pool
+	keep := m.retired[:0]
+	for _, r := range m.retired {
+		if now.Since(r.at) >= age {
+			ripe = append(ripe, r.pool)
+		} else {
+			keep = append(keep, r)
+		}
+	}
+	clear(m.retired[len(keep):])
+	m.retired = keep
+	m.mu.Unlock()
+	for _, p := range ripe {
+		p.quiet.Store(quiet)
+		p.close()
+	}
+}
 
 // clock turns time.Now into the two clocks that a lease is counted on.
 type clock struct{ start time.Time }

@@ -3,6 +3,7 @@ package migrate
 import (
 	"math/rand/v2"
 	"sync/atomic"
+	"time"
 
 	"github.com/transload/transload/internal/protocol"
 )
@@ -13,7 +14,10 @@ import (
 type view struct {
 	phase   protocol.Phase
 	leased  bool               // a side may be used only under a valid lease
-	only    protocol.Side      // the side that serves every key, reads and writes; or None
+	only    protocol.Side      // the side that serves every key, reads and writes, and nothing moves; or None
+	every   protocol.Side      // the side that takes writes of every key, even if some are to move; or None
+	held    bool               // some key takes no writes now
+	blank   bool               // no key may be read or written: nothing is known yet, or this member does not fit
 	ranges  [][]protocol.Range // by workload
 	pools   [3]*pool           // by side; nil where there is no lease
 	target  float64            // share of all slots that the target serves
@@ -36,11 +40,20 @@ func (v *view) serve(u unit, write bool) (protocol.Side, bool) {
 	return r.Read, r.Moving
 }
 
-// place returns the side that serves all the units; None if an operation on
-// them has to wait, and split if they lie on two sides.
+// place returns the side that serves all the units, whether one of them is about
+// to move, and split if they lie on two sides. None means that an operation on
+// them has to wait. No units mean every key for a write, and the larger side for
+// a read.
 func (v *view) place(units []unit, write bool) (side protocol.Side, moving, split bool) {
-	if v.only != protocol.None || len(units) == 0 {
+	switch {
+	case v.only != protocol.None:
 		return v.only, false, false
+	case v.blank:
+		return protocol.None, false, false
+	case len(units) == 0 && !write:
+		return v.larger(), true, false
+	case len(units) == 0:
+		return v.every, true, v.every == protocol.None && !v.held
 	}
 	for i, u := range units {
 		s, mv := v.serve(u, write)
@@ -66,23 +79,25 @@ func (v *view) larger() protocol.Side {
 	return protocol.Source
 }
 
-// mirrored reports whether what is written to a workload is copied to the other
-// side.
+// mirrored reports whether what is written is copied to the other side.
 func (v *view) mirrored() bool { return v.leased }
 
 // A counter counts operations under way. It is striped, so that members with
 // many cores do not fight for one cache line.
 type counter struct {
 	stripes [8]struct {
-		n atomic.Int64
-		_ [56]byte
+		n     atomic.Int64
+		since atomic.Int64 // when the stripe was last found empty, in nanoseconds of the member's clock
+		_     [48]byte
 	}
 }
 
 // add counts one operation and returns the stripe on which to take it off.
-func (c *counter) add() uint8 {
+func (c *counter) add(now protocol.Instant) uint8 {
 	i := uint8(rand.Uint32() & 7)
-	c.stripes[i].n.Add(1)
+	if c.stripes[i].n.Add(1) == 1 {
+		c.stripes[i].since.Store(int64(now.Mono))
+	}
 	return i
 }
 
@@ -91,18 +106,21 @@ func (c *counter) done(i uint8) { c.stripes[i].n.Add(-1) }
 // zero reports whether nothing is under way. On a view that is no longer
 // installed an operation is counted on one stripe until it ends, so that a zero
 // read on each stripe, at whatever moments, means that all have ended.
-func (c *counter) zero() bool {
-	for i := range c.stripes {
-		if c.stripes[i].n.Load() != 0 {
-			return false
-		}
-	}
-	return true
-}
+func (c *counter) zero() bool { return c.sum() == 0 }
 
 func (c *counter) sum() (n int64) {
 	for i := range c.stripes {
 		n += c.stripes[i].n.Load()
 	}
 	return n
+}
+
+// oldest returns for how long, at most, the oldest operation has been under way.
+func (c *counter) oldest(now protocol.Instant) (d time.Duration) {
+	for i := range c.stripes {
+		if c.stripes[i].n.Load() > 0 {
+			d = max(d, now.Mono-time.Duration(c.stripes[i].since.Load()))
+		}
+	}
+	return d
 }
