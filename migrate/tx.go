@@ -1,0 +1,96 @@
+package migrate
+
+import (
+	"context"
+	"errors"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/topology"
+)
+
+// tx runs a transaction whole on one side. It is tried again only where nothing
+// of it can have been carried out, as go-redis does.
+func (c *Client) tx(ctx context.Context, cmds []redis.Cmder) error {
+	inner := bare(cmds)
+	err := c.runTx(ctx, cmds, inner)
+	if err != nil && !partly(err) {
+		for _, cmd := range cmds {
+			cmd.SetErr(err)
+		}
+	}
+	return err
+}
+
+func (c *Client) runTx(ctx context.Context, cmds, inner []redis.Cmder) error {
+	b, err := c.batch(inner)
+	if err != nil {
+		return err
+	}
+	c.census.transaction(b.units)
+	var r retrier
+	for {
+		p, err := c.m.enter(ctx, b.units, b.write)
+		if errors.Is(err, ErrSplitAuthority) {
+			return c.m.splitError("a transaction", b.units)
+		}
+		if err != nil {
+			return err
+		}
+		for _, cmd := range inner {
+			cmd.SetErr(nil)
+			if err = c.load(ctx, p, cmd); err != nil {
+				break
+			}
+		}
+		sent := err == nil
+		if sent {
+			err = c.sendTx(ctx, p.pool.client, cmds)
+			sent = !neverSent(err)
+		}
+		switch v := c.m.leave(p, b.units); {
+		case v == again:
+			if !r.freely(ctx, c.m) {
+				return orCause(ctx, err)
+			}
+			continue
+		case v == unknown && sent:
+			return unknownOutcome(err)
+		case sent && (err == nil || errors.Is(err, redis.Nil) || partly(err) && !redirected(err) && !passing(err, true)):
+			if b.write {
+				c.wroteBatch(p, inner)
+			}
+			c.echoBatch(p, inner)
+			return err
+		}
+		if sent && !refusedByServer(err) || !r.retry(ctx, c.m, err, false) {
+			return c.orClosed(err)
+		}
+	}
+}
+
+// sendTx sends a transaction once, as the backend's own, which makes MULTI and
+// EXEC anew. The replies to those two reach hooks of the app only.
+func (c *Client) sendTx(ctx context.Context, client *topology.Client, cmds []redis.Cmder) error {
+	inner := bare(cmds)
+	pipe := client.TxPipeline()
+	_ = pipe.BatchProcess(ctx, inner...)
+	_, err := pipe.Exec(ctx)
+	multi, exec := cmds[0].(*redis.StatusCmd), cmds[len(cmds)-1].(*redis.SliceCmd)
+	multi.SetErr(err)
+	exec.SetErr(err)
+	if err == nil {
+		multi.SetVal("OK")
+	}
+	return err
+}
+
+// echoBatch tells the other side what both have to know.
+func (c *Client) echoBatch(p pass, cmds []redis.Cmder) {
+	for _, cmd := range cmds {
+		if k, ok := command.Lookup(cmd.Args()); ok && k.Class == command.BothSides && cmd.Err() == nil {
+			c.echo.add(p, cmd, k)
+		}
+	}
+}
