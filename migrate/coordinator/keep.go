@@ -1,0 +1,123 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/transload/transload/internal/protocol"
+)
+
+// keep starts what runs for as long as the term: the feeds, the sync, and the
+// look at the records.
+func (t *term) keep(ctx context.Context) {
+	t.syncer.start(ctx)
+	t.wg.Go(func() { t.watchRecords(ctx) })
+}
+
+// watchRecords notices what others do to the records, and puts back one that a
+// side has forgotten in a failover, as members do.
+func (t *term) watchRecords(ctx context.Context) {
+	for pause(ctx, beatEvery) {
+		for _, s := range protocol.Sides {
+			t.mu.Lock()
+			known := t.recs[s].Record
+			t.mu.Unlock()
+			ask, cancel := context.WithTimeout(ctx, askFor)
+			r, err := t.sides[s].store.Read(ask, false)
+			cancel()
+			switch {
+			case err != nil:
+				continue
+			case r.Record.Epoch >= known.Epoch:
+				t.learn(s, r)
+				continue
+			}
+			t.log.Warn("side has forgotten its control record; putting it back", "op", "put back", "side", s.String())
+			if _, err := t.change(ctx, protocol.Change{Side: s, Old: r.Record, New: known}, "the side answered with an older record"); err != nil {
+				t.log.Debug("record not put back", "side", s.String(), "err", err)
+			}
+		}
+	}
+}
+
+// phase returns how far the migration has come, by both records.
+func (r readings) phase() protocol.Phase {
+	src, dst := r[protocol.Source].Record, r[protocol.Target].Record
+	switch {
+	case src.Phase == protocol.Done || dst.Phase == protocol.Done:
+		return protocol.Done
+	case src.Empty() && dst.Empty():
+		return protocol.Off
+	case src.Epoch >= dst.Epoch:
+		return src.Phase
+	}
+	return dst.Phase
+}
+
+// known returns the records as they were last seen.
+func (t *term) known() (r readings) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.recs
+}
+
+// waitPassed waits until a sync pass has ended and little is dirty, and tells
+// how it goes.
+func (t *term) waitPassed(ctx context.Context) error {
+	s := t.syncer
+	var told time.Time
+	for {
+		if s.passed() && s.slots() == 0 && s.dirty.Len() <= fewNames {
+			return nil
+		}
+		if time.Since(told) >= time.Second {
+			told = time.Now()
+			t.c.opts.Progress(s.progress())
+		}
+		if !pause(ctx, 10*time.Millisecond) {
+			return fmt.Errorf("coordinator: sync pass: %w", errors.Join(context.Cause(ctx), s.why()))
+		}
+	}
+}
+
+// progress tells how the sync goes.
+func (s *syncer) progress() Progress {
+	names, slots := s.dirty.Len(), s.slots()
+	held := s.speed.held()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := Progress{Stage: "sync", Keys: s.pass.Keys, Total: s.pass.Total}
+	if took := time.Since(s.pass.Began).Seconds(); s.walking > 0 && took > 0 {
+		p.Rate = float64(p.Keys) / took
+		if p.Rate > 0 {
+			p.ETA = max(0, float64(p.Total-p.Keys)/p.Rate)
+		}
+	}
+	switch {
+	case s.trouble != "":
+		p.Text = "held up: " + s.trouble
+	case s.walking > 0 && held > 0:
+		p.Text = fmt.Sprintf("comparing, slowed by %v a batch since a side answers slowly", held)
+	case s.walking > 0:
+		p.Text = "comparing every key"
+	case slots > 0:
+		p.Text = "waiting for the feeds"
+	case names > 0:
+		p.Text = fmt.Sprintf("%d names are to be compared", names)
+	default:
+		p.Text = "the sides are equal as far as the feeds tell"
+	}
+	return p
+}
+
+// why returns what holds the sync up, if anything does.
+func (s *syncer) why() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.trouble == "" {
+		return nil
+	}
+	return errors.New(s.trouble)
+}

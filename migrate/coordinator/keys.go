@@ -1,0 +1,144 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/transload/transload/internal/keysync"
+	"github.com/transload/transload/internal/protocol"
+)
+
+// A tally counts what became of keys that were compared.
+type tally struct {
+	Compared int64 `json:"compared"`
+	Copied   int64 `json:"copied"`
+	Repaired int64 `json:"repaired"`
+	Deleted  int64 `json:"deleted"`
+	Failed   int64 `json:"failed"`
+	Bytes    int64 `json:"bytes"`
+}
+
+func (a *tally) add(b tally) {
+	a.Compared += b.Compared
+	a.Copied += b.Copied
+	a.Repaired += b.Repaired
+	a.Deleted += b.Deleted
+	a.Failed += b.Failed
+	a.Bytes += b.Bytes
+}
+
+// changed is how many keys of the mirror had to be written.
+func (a tally) changed() int64 { return a.Copied + a.Repaired + a.Deleted }
+
+// equalise makes the mirror of some keys equal to their authority. It returns
+// the keys that it could not settle, with the first reason.
+func (t *term) equalise(ctx context.Context, v *view, keys []string) (n tally, left []string, err error) {
+	var by [3][]string
+	for _, key := range keys {
+		if v.skip(key) {
+			continue
+		}
+		s := v.authority(key)
+		by[s] = append(by[s], key)
+	}
+	left = by[protocol.None]
+	if len(left) > 0 {
+		err = errors.New("authority over some keys is being decided")
+	}
+	for _, s := range protocol.Sides {
+		if len(by[s]) == 0 {
+			continue
+		}
+		m, l, e := t.sync(ctx, s, by[s])
+		n.add(m)
+		left = append(left, l...)
+		err = errors.Join(err, e)
+	}
+	return n, left, err
+}
+
+// sync copies what differs from the side to the other.
+func (t *term) sync(ctx context.Context, from protocol.Side, keys []string) (n tally, left []string, err error) {
+	opts := keysync.Options{Check: t.mine, Move: t.id}
+	results, err := keysync.Sync(ctx, t.keys[from].keys, t.keys[from.Other()].keys, keys, opts)
+	if err != nil {
+		err = fmt.Errorf("copy to the %v: %w", from.Other(), err)
+	}
+	if len(results) == 0 {
+		return tally{Failed: int64(len(keys))}, keys, err
+	}
+	for _, r := range results {
+		n.Compared++
+		n.Bytes += r.Bytes
+		switch {
+		case r.Err != nil:
+			n.Failed++
+			left = append(left, r.Key)
+			if !isReply(r.Err) {
+				t.orphaned()
+			}
+			continue
+		case r.Diff == keysync.Unknown && r.Action == keysync.None: // the call ended before its turn
+			n.Failed++
+			left = append(left, r.Key)
+			continue
+		}
+		switch r.Action {
+		case keysync.Copied:
+			n.Copied++
+		case keysync.Repaired:
+			n.Repaired++
+		case keysync.Deleted:
+			n.Deleted++
+		}
+	}
+	return n, left, err
+}
+
+// orphaned notes that a copy was left unanswered: the server may still carry it
+// out, at any time.
+func (t *term) orphaned() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.orphans = time.Now()
+}
+
+func (t *term) hasOrphans() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.orphans.IsZero()
+}
+
+// orphanLife is how long a copy that was left unanswered is feared where
+// connections cannot be killed: longer than any buffer on the way holds it.
+const orphanLife = time.Minute
+
+// killOrphans ends the connections that copied, if a copy was left unanswered.
+// It is called before a hold, while nothing is being copied and nobody uses
+// the connections.
+func (t *term) killOrphans(ctx context.Context) error {
+	t.mu.Lock()
+	at := t.orphans
+	t.mu.Unlock()
+	if at.IsZero() {
+		return nil
+	}
+	err := fence(ctx, t.sides, t.c.opts.Name, copyName(t.id))
+	if errors.Is(err, errNoFence) && time.Since(at) > orphanLife {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("a copy was left unanswered at %s, and its connection could not be ended: %w", at.Format(time.TimeOnly), err)
+	}
+	for _, s := range protocol.Sides {
+		if err := t.openKeys(s); err != nil { // a killed connection that is used again would look like a new orphan
+			return err
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.orphans = time.Time{}
+	return nil
+}

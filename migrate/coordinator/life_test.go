@@ -1,0 +1,70 @@
+package coordinator
+
+import (
+	"testing"
+
+	"github.com/transload/transload/internal/protocol"
+)
+
+// TestLife takes a loaded app through a whole migration: shadow, cutover in
+// steps, back, again, and done.
+func TestLife(t *testing.T) {
+	for name, kind := range kinds {
+		t.Run(name, func(t *testing.T) {
+			if testing.Short() && name != "embedded" {
+				t.Skip("needs a real server")
+			}
+			s := kind(t)
+			seed(t, s.source, 500)
+			a := startApp(t, s, 3, 300)
+			c := coordinate(t, s)
+			stop := shadowing(t, c)
+			waitShadow(t, c)
+			stop()
+
+			res, err := c.Cutover(t.Context(), CutoverRequest{To: []int{10, 50, 100}})
+			logMoves(t, res.Moves)
+			if err != nil || res.Phase != protocol.Soak {
+				t.Fatalf("cutover: got %v, %v; want soak", res.Phase, err)
+			}
+			back, err := c.Rollback(t.Context())
+			logMoves(t, back.Moves)
+			if err != nil || back.Phase != protocol.Shadow {
+				t.Fatalf("rollback: got %v, %v; want shadow", back.Phase, err)
+			}
+			res, err = c.Cutover(t.Context(), CutoverRequest{To: []int{100}})
+			logMoves(t, res.Moves)
+			if err != nil || res.Phase != protocol.Soak {
+				t.Fatalf("cutover: got %v, %v; want soak", res.Phase, err)
+			}
+			if err := c.Finish(t.Context()); err != nil {
+				t.Fatalf("finish: %v", err)
+			}
+			a.verdict(t, s.target)
+		})
+	}
+}
+
+func logMoves(t *testing.T, moves []MoveReport) {
+	t.Helper()
+	for _, m := range moves {
+		t.Logf("move: %+v", m)
+	}
+}
+
+// waitShadow waits until a coordinator that shadows has passed over every key.
+func waitShadow(t *testing.T, c *Coordinator) {
+	t.Helper()
+	eventually(t, func() bool {
+		c.mu.Lock()
+		t := c.term
+		c.mu.Unlock()
+		if t == nil {
+			return false
+		}
+		t.mu.Lock()
+		s := t.syncer
+		t.mu.Unlock()
+		return s != nil && s.passed()
+	})
+}

@@ -1,0 +1,125 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/transload/transload/internal/control"
+	"github.com/transload/transload/internal/protocol"
+)
+
+// lookEvery is how often a lock that another process holds is looked at.
+const lookEvery = 200 * time.Millisecond
+
+// A sighting is who was seen to hold a lock, and when its beat last changed.
+type sighting struct {
+	control.Holder
+	changed protocol.Instant
+}
+
+// take takes the lock on both sides. A holder whose beat changes runs. One that
+// says nothing for as long as its own belief in the lock can last is fenced on
+// both sides, and then replaced. Silence is counted on our own clock from when
+// we first looked.
+func (t *term) take(ctx context.Context, verb string) error {
+	var seen [3]sighting
+	var got [3]bool
+	fenced := map[string]bool{}
+	for round := 0; ; round++ {
+		for _, s := range protocol.Sides {
+			if got[s] {
+				continue
+			}
+			var err error
+			if got[s], err = t.takeSide(ctx, s, verb, &seen[s], fenced); err != nil {
+				t.letGo(ctx, got)
+				return err
+			}
+		}
+		if got[protocol.Source] && got[protocol.Target] {
+			return nil
+		}
+		if err := t.succeed(ctx, seen, got, fenced); err != nil {
+			t.letGo(ctx, got)
+			return err
+		}
+		if round == 10 {
+			t.c.report("lock", "waiting out a coordinator that says nothing (%v at most)", protocol.SilentFor)
+		}
+		if !pause(ctx, lookEvery) {
+			t.letGo(ctx, got)
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// takeSide tries to take one side's lock, from nobody or from one that is fenced.
+func (t *term) takeSide(ctx context.Context, s protocol.Side, verb string, seen *sighting, fenced map[string]bool) (bool, error) {
+	from := ""
+	if fenced[seen.ID] {
+		from = seen.ID
+	}
+	sent := t.now()
+	mine, h, err := t.sides[s].store.TakeLock(ctx, t.id, from, t.about(verb))
+	switch {
+	case err != nil:
+		return false, fmt.Errorf("coordinator: take the lock: %w", err)
+	case mine:
+		t.mu.Lock()
+		t.renewed[s] = protocol.Lease{Sent: sent, RunID: t.id}
+		t.mu.Unlock()
+		return true, nil
+	case h.ID == seen.ID && h.Beat != seen.Beat:
+		return false, fmt.Errorf("%w: %s (%s)", ErrRunning, h.ID, h.About)
+	case h.ID != seen.ID:
+		*seen = sighting{h, t.now()}
+	}
+	return false, nil
+}
+
+// succeed fences the holders that have been silent for long enough.
+func (t *term) succeed(ctx context.Context, seen [3]sighting, got [3]bool, fenced map[string]bool) error {
+	for _, s := range protocol.Sides {
+		id := seen[s].ID
+		if got[s] || id == "" || fenced[id] || t.now().Since(seen[s].changed) < protocol.SilentFor {
+			continue
+		}
+		err := fence(ctx, t.sides, t.c.opts.Name, id, copyName(id))
+		switch {
+		case err == nil:
+		case errors.Is(err, errNoFence) && t.c.opts.TakeOver:
+			t.log.Warn("a coordinator that cannot be fenced is taken to have ended", "op", "lock", "of", id)
+		case errors.Is(err, errNoFence):
+			return refuse("lock", "make sure that this process has ended, then say so with --take-over",
+				"%s (%s) has said nothing for %v, and %v", id, seen[s].About, protocol.SilentFor, err)
+		default:
+			return fmt.Errorf("coordinator: %s has said nothing for %v but cannot be fenced: %w", id, protocol.SilentFor, err)
+		}
+		fenced[id] = true
+		t.log.Warn("took over from a coordinator that fell silent", "op", "lock", "from", id)
+	}
+	return nil
+}
+
+// letGo gives back what was taken of the lock.
+func (t *term) letGo(ctx context.Context, got [3]bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	for _, s := range protocol.Sides {
+		if got[s] {
+			_ = t.sides[s].store.ReleaseLock(ctx, t.id) // a lock that stays is waited out
+		}
+	}
+}
+
+// about tells people who holds the lock.
+func (t *term) about(verb string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return fmt.Sprintf("%s on %s, pid %d", verb, host, os.Getpid())
+}

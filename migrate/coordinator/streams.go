@@ -1,0 +1,91 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/protocol"
+)
+
+// note remembers which of the keys are streams. What happens to the groups of a
+// stream is reported by no feed, and a group can be made on any stream, so every
+// stream is looked at again before and inside a hold.
+func (s *syncer) note(ctx context.Context, keys []string) error {
+	if s.full() || len(keys) == 0 {
+		return nil // everything is compared in the hold
+	}
+	v := s.view.Load()
+	var by [3][]string
+	for _, key := range keys {
+		if !v.skip(key) {
+			side := v.authority(key)
+			by[side] = append(by[side], key)
+		}
+	}
+	for _, side := range protocol.Sides {
+		if len(by[side]) == 0 {
+			continue
+		}
+		p := s.t.keys[side].client.Pipeline()
+		cmds := make([]*redis.StatusCmd, len(by[side]))
+		for i, key := range by[side] {
+			cmds[i] = p.Type(ctx, key)
+		}
+		_, _ = p.Exec(ctx) // each reply is looked at below
+		for i, cmd := range cmds {
+			kind, err := cmd.Result()
+			if err != nil {
+				return fmt.Errorf("types of keys of the %v: %w", side, err)
+			}
+			if kind == "stream" {
+				s.mu.Lock()
+				s.streams[by[side][i]] = struct{}{}
+				s.mu.Unlock()
+			}
+		}
+	}
+	return nil
+}
+
+// movingStreams returns the streams whose authority is about to move and which
+// have a group on either side.
+func (s *syncer) movingStreams(ctx context.Context, v *view) ([]string, error) {
+	s.mu.Lock()
+	var all []string
+	for key := range s.streams {
+		if v.moving(key) {
+			all = append(all, key)
+		}
+	}
+	s.mu.Unlock()
+	grouped := map[string]bool{}
+	for _, side := range protocol.Sides {
+		if len(all) == 0 {
+			break
+		}
+		p := s.t.keys[side].client.Pipeline()
+		cmds := make([]*redis.XInfoGroupsCmd, len(all))
+		for i, key := range all {
+			cmds[i] = p.XInfoGroups(ctx, key)
+		}
+		_, _ = p.Exec(ctx) // each reply is looked at below
+		for i, cmd := range cmds {
+			groups, err := cmd.Result()
+			if err != nil && !isReply(err) {
+				return nil, fmt.Errorf("groups of streams of the %v: %w", side, err)
+			}
+			// An error that the server gives means that the key is gone, or is no
+			// stream any more: compared all the same.
+			if err != nil || len(groups) > 0 {
+				grouped[all[i]] = true
+			}
+		}
+	}
+	out := make([]string, 0, len(grouped))
+	for key := range grouped {
+		out = append(out, key)
+	}
+	return out, nil
+}

@@ -1,0 +1,263 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/transload/transload/internal/control"
+	"github.com/transload/transload/internal/feed"
+	"github.com/transload/transload/internal/protocol"
+)
+
+const (
+	// settleFor is how long a name stays dirty before it is compared: members copy
+	// what they write, and need some milliseconds. A name that is compared too
+	// early costs a copy that is not needed.
+	settleFor = 200 * time.Millisecond
+
+	// namesAtOnce is how many names one repair takes.
+	namesAtOnce = 500
+
+	// passEvery is the least pause between two passes where there is no feed.
+	passEvery = 2 * time.Second
+)
+
+// A syncer keeps the sides equal during a term: it walks slots that are dirty,
+// and repairs names that are. Its two loops work in batches, each of which holds
+// the batches lock for reading; whoever holds it for writing knows that nothing
+// is being copied.
+type syncer struct {
+	t     *term
+	dirty *feed.Dirty
+	feeds [3]*feed.Feed // by side; nil where the server has no tracking
+	gaps  chan string   // 1: why a feed broke, for a move that is under way
+	speed throttle
+
+	view    atomic.Pointer[view]
+	hurry   atomic.Bool // repair names at once: a move is being prepared
+	batches sync.RWMutex
+
+	mu      sync.Mutex
+	walking int // slots that were taken out of the dirty set and are being walked
+	passes  int // walks of all slots that have ended well
+	pass    passInfo
+	streams map[string]struct{} // streams, whose groups no feed reports
+	total   tally
+	trouble string // why nothing goes on
+	last    time.Time
+}
+
+// A passInfo tells how a walk goes, or went.
+type passInfo struct {
+	Began, Ended time.Time
+	Keys, Total  int64
+	Done         bool
+}
+
+func newSyncer(t *term, v *view) *syncer {
+	s := &syncer{t: t, dirty: feed.NewDirty(v.skip), gaps: make(chan string, 1), streams: map[string]struct{}{}}
+	s.speed.rate = t.c.opts.Rate
+	s.view.Store(v)
+	return s
+}
+
+// full reports whether a side has no feed, so that only a full pass proves
+// that the sides are equal.
+func (s *syncer) full() bool {
+	return s.feeds[protocol.Source] == nil || s.feeds[protocol.Target] == nil
+}
+
+// start runs the feeds and the loops until ctx is done; the term waits for them.
+func (s *syncer) start(ctx context.Context) {
+	for _, side := range protocol.Sides {
+		sd := s.t.sides[side]
+		if !sd.caps.Tracking {
+			continue
+		}
+		s.feeds[side] = feed.New(sd.client, s.dirty,
+			feed.WithName(control.ClientName(s.t.c.opts.Name, s.t.id)), feed.WithLogger(s.t.log),
+			feed.WithGaps(func(g feed.Gap) { s.gap(side, g) }))
+	}
+	if s.full() {
+		s.dirty.MarkAll()
+	}
+	for _, f := range s.feeds {
+		if f != nil {
+			s.t.wg.Go(func() {
+				if err := f.Run(ctx); errors.Is(err, feed.ErrNoTracking) {
+					s.t.end(fmt.Errorf("coordinator: a server has no change feed, though it seemed so: %w", err))
+				}
+			})
+		}
+	}
+	s.t.wg.Go(func() { s.walkLoop(ctx) })
+	s.t.wg.Go(func() { s.repairLoop(ctx) })
+	s.t.wg.Go(func() { s.speed.watch(ctx, s.t) })
+}
+
+func (s *syncer) gap(side protocol.Side, g feed.Gap) {
+	select {
+	case s.gaps <- fmt.Sprintf("the feed of the %v broke: %v", side, g):
+	default:
+	}
+}
+
+// repairLoop compares the names that the feeds give.
+func (s *syncer) repairLoop(ctx context.Context) {
+	wait := lookEvery
+	for ctx.Err() == nil {
+		age, idle := settleFor, 20*time.Millisecond
+		if s.hurry.Load() {
+			age, idle = 0, time.Millisecond
+		}
+		n, err := s.repair(ctx, age)
+		switch {
+		case err != nil:
+			s.say(err)
+			pause(ctx, wait)
+			wait = min(2*wait, 5*time.Second)
+			continue
+		case n == 0:
+			pause(ctx, idle)
+		}
+		wait = lookEvery
+	}
+}
+
+// repair compares one batch of names, and puts back those that it cannot settle.
+func (s *syncer) repair(ctx context.Context, age time.Duration) (int, error) {
+	s.batches.RLock()
+	defer s.batches.RUnlock()
+	names := s.dirty.Take(namesAtOnce, age)
+	if len(names) == 0 {
+		return 0, nil
+	}
+	n, left, err := s.t.equalise(ctx, s.view.Load(), names)
+	s.dirty.Add(left...)
+	s.count(n)
+	if err == nil {
+		err = s.note(ctx, names)
+	}
+	if err != nil {
+		s.dirty.Add(names...)
+	}
+	return len(names), err
+}
+
+// walkLoop walks the slots that are dirty.
+func (s *syncer) walkLoop(ctx context.Context) {
+	wait := lookEvery
+	for ctx.Err() == nil {
+		if s.full() && s.passed() && time.Since(s.ended()) > max(passEvery, 2*s.took()) && !s.hurry.Load() {
+			s.dirty.MarkAll()
+		}
+		slots := s.takeSlots()
+		if len(slots) == 0 {
+			pause(ctx, 20*time.Millisecond)
+			continue
+		}
+		err := s.ready(ctx)
+		if err == nil {
+			err = s.walk(ctx, slots)
+		}
+		s.walked(len(slots), err)
+		if err != nil {
+			for _, slot := range slots {
+				s.dirty.MarkSlots(slot, slot)
+			}
+			s.say(err)
+			pause(ctx, wait)
+			wait = min(2*wait, 5*time.Second)
+			continue
+		}
+		wait = lookEvery
+	}
+}
+
+// ready waits until the feeds follow every master: what is walked before that
+// would have to be walked again.
+func (s *syncer) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, f := range s.feeds {
+		if f != nil && !s.full() {
+			if err := f.Ready(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	// The slots that became dirty while the feeds were coming up are among those
+	// that were taken, or will be walked next.
+	return nil
+}
+
+func (s *syncer) takeSlots() []uint16 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slots := s.dirty.TakeSlots()
+	s.walking = len(slots)
+	return slots
+}
+
+// walked notes the end of a walk.
+func (s *syncer) walked(slots int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.walking = 0
+	s.pass.Ended = time.Now()
+	if err == nil && slots == protocol.Slots {
+		s.passes++
+		s.pass.Done = true
+		s.trouble = ""
+	}
+}
+
+// slots returns how many slots are still to be walked, or are being walked.
+func (s *syncer) slots() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.walking + s.dirty.SlotLen()
+}
+
+func (s *syncer) passed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.passes > 0
+}
+
+func (s *syncer) ended() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pass.Ended
+}
+
+// took returns how long the last walk of all slots took.
+func (s *syncer) took() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pass.Ended.Sub(s.pass.Began)
+}
+
+func (s *syncer) count(n tally) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.total.add(n)
+	if n.Failed == 0 {
+		s.trouble = ""
+	}
+}
+
+// say remembers why nothing goes on, and logs it once.
+func (s *syncer) say(err error) {
+	s.mu.Lock()
+	was := s.trouble
+	s.trouble = err.Error()
+	s.mu.Unlock()
+	if was == "" {
+		s.t.log.Warn("sync is held up", "op", "sync", "err", err)
+	}
+}
