@@ -132,6 +132,9 @@ func (l *large) shift(ctx context.Context) (moved bool, err error) {
 		if err != nil {
 			return false, err
 		}
+		if len(added) == 0 {
+			return false, errChanged
+		}
 		slices.Reverse(added)
 		if err := l.put(ctx, join(added, "lpush", l.key)); err != nil {
 			return false, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -100,7 +101,7 @@ func (j *job) send(ctx context.Context, writes []write) (refused []task, err err
 func (j *job) wrote(w write, err error, size int) (refused bool) {
 	result := &j.results[w.index]
 	if err != nil {
-		if w.value == nil && w.expiry != absent && redis.HasErrorPrefix(err, "ERR") {
+		if w.value == nil && w.expiry != absent && isPlain(err) {
 			return true
 		}
 		result.Err = err
@@ -125,6 +126,13 @@ func (j *job) allowed() error {
 		return &droppedError{err}
 	}
 	return nil
+}
+
+// isPlain reports whether a server answered with an error that has no word of
+// its own. (redis.HasErrorPrefix passes over "ERR".)
+func isPlain(err error) bool {
+	reply, ok := errors.AsType[redis.Error](err)
+	return ok && strings.HasPrefix(reply.Error(), "ERR ")
 }
 
 func programSize(p program) (n int) {
