@@ -28,6 +28,7 @@ func (m *member) install() {
 	if v.why == "" {
 		v.why = m.reason(v)
 	}
+	m.gauges.watchHold(m.view.Load(), v, m.now())
 	was := m.view.Swap(v)
 	close(was.changed)
 	m.old = append(m.old, was)

@@ -49,6 +49,7 @@ type member struct {
 	retired []retired
 	shut    bool // no view is installed any more
 	beat    uint64
+	card    []byte // an About as JSON, for the roll
 	note    string // what a duty waits for
 }
 
@@ -146,6 +147,11 @@ func (m *member) run(ctx context.Context) {
 	m.wg.Go(func() { m.doDuties(ctx) })
 	m.wg.Go(func() { m.doWishes(ctx) })
 	m.wg.Go(func() { m.janitor(ctx) })
+	m.wg.Go(func() { m.tellAbout(ctx) })
+	for range shadowWorkers {
+		m.wg.Go(func() { m.shadow.run(ctx) })
+	}
+	m.wg.Go(func() { m.shadow.runAgain(ctx) })
 	for _, s := range m.mirror.shards {
 		m.wg.Go(func() { m.mirror.work(ctx, s) })
 	}
@@ -218,6 +224,7 @@ func (m *member) refreshOnce(ctx context.Context, sd *memberSide, settle bool) (
 	if err != nil {
 		return protocol.Effects{}, err
 	}
+	m.gauges.roundTrip[sd.side].Store(int64(m.now().Since(sent)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	sd.err = nil
@@ -246,13 +253,9 @@ func (m *member) refreshOnce(ctx context.Context, sd *memberSide, settle bool) (
 // entry is the member's line on the roll of a side. mu is held.
 func (m *member) entry(sd *memberSide) protocol.Entry {
 	m.beat++
-	about, err := json.Marshal(m.about())
-	if err != nil {
-		about = nil
-	}
 	return protocol.Entry{
 		ID: m.id, Beat: m.beat, Epoch: m.proto.Record(sd.side).Epoch, Ack: m.proto.Acked(),
-		Ready: m.proto.Ready(m.now()), Plan: m.digest, Note: m.note, About: about,
+		Ready: m.proto.Ready(m.now()), Plan: m.digest, Note: m.note, About: m.card,
 		RunIDs: [2]string{m.proto.RunID(protocol.Source), m.proto.RunID(protocol.Target)},
 	}
 }
@@ -282,6 +285,22 @@ func (m *member) endLapsed(sd *memberSide) {
 	m.mu.Lock()
 	m.proto.Closed(sd.side, gen)
 	m.mu.Unlock()
+}
+
+// tellAbout keeps what the roll tells of this member.
+func (m *member) tellAbout(ctx context.Context) {
+	for {
+		card, err := json.Marshal(m.about())
+		if err != nil { // numbers and names
+			card = nil
+		}
+		m.mu.Lock()
+		m.card = card
+		m.mu.Unlock()
+		if !pause(ctx, beatEvery/2) {
+			return
+		}
+	}
 }
 
 // watchClock notices leases that run out while a refresh hangs.

@@ -46,11 +46,11 @@ type mirror struct {
 	shards [mirrorShards]*shard
 	cold   bool // some workload is cold
 
-	written atomic.Int64 // keys copied
-	failed  atomic.Int64 // attempts that the mirror, or the way to it, refused
-	dropped atomic.Int64 // keys given up
-	recent  minute       // failures and drops of the last minute
-	trouble atomic.Pointer[string]
+	written atomic.Int64           // keys copied
+	failed  atomic.Int64           // attempts that the mirror, or the way to it, refused
+	dropped atomic.Int64           // keys given up
+	recent  minute                 // failures and drops of the last minute
+	last    atomic.Pointer[string] // why the last batch failed; nil if it did not
 }
 
 func newMirror(m *member, room int) *mirror {
@@ -125,9 +125,17 @@ func (r *mirror) drain(ctx context.Context) error {
 	return nil
 }
 
+// trouble says why the mirror, or the way to it, refuses copies now.
+func (r *mirror) trouble() string {
+	if text := r.last.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
 func (r *mirror) why() string {
-	if text := r.trouble.Load(); text != nil {
-		return ": " + *text
+	if text := r.trouble(); text != "" {
+		return ": " + text
 	}
 	return ""
 }
@@ -150,7 +158,7 @@ func (r *mirror) work(ctx context.Context, s *shard) {
 			return
 		case err == nil:
 			wait = 0
-			r.trouble.Store(nil)
+			r.last.Store(nil)
 			continue
 		case errors.Is(err, errNoCopy): // until the view changes
 			select {
@@ -162,7 +170,7 @@ func (r *mirror) work(ctx context.Context, s *shard) {
 			continue
 		}
 		text := err.Error()
-		r.trouble.Store(&text)
+		r.last.Store(&text)
 		wait = min(max(2*wait, 20*time.Millisecond), 5*time.Second)
 		s.backOff(ctx, wait)
 	}

@@ -80,7 +80,6 @@ func (c *Client) keyed(ctx context.Context, cmd redis.Cmder, k *command.Command,
 			}
 			return err
 		}
-		began := c.m.shadow.begin(p)
 		err = c.send(ctx, p, cmd, k)
 		switch c.m.leave(p, units) {
 		case again:
@@ -94,8 +93,11 @@ func (c *Client) keyed(ctx context.Context, cmd redis.Cmder, k *command.Command,
 			}
 		}
 		if err == nil || errors.Is(err, redis.Nil) {
-			c.m.shadow.end(p, cmd, began)
-			c.wrote(p, cmd, k)
+			if p.write {
+				c.wrote(p, cmd, k)
+			} else {
+				c.m.shadow.read(p, cmd, units)
+			}
 			return err
 		}
 		if k.Script && refusedByServer(err) {

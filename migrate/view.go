@@ -12,19 +12,20 @@ import (
 // and through which pools. It never changes once it is installed; the next view
 // replaces it.
 type view struct {
-	phase   protocol.Phase
-	leased  bool               // a side may be used only under a valid lease
-	only    protocol.Side      // the side that serves every key, reads and writes, and nothing moves; or None
-	every   protocol.Side      // the side that takes writes of every key, even if some are to move; or None
-	held    bool               // some key takes no writes now
-	blank   bool               // no key may be read or written: nothing is known yet, or this member does not fit
-	ranges  [][]protocol.Range // by workload
-	pools   [3]*pool           // by side; nil where there is no lease
-	target  float64            // share of all slots that the target serves
-	why     string             // why an operation may have to wait, in words
-	changed chan struct{}      // closed when the next view is installed
-	writes  counter            // writes and copies under way, to keys that stay
-	moving  counter            // the same, to keys that move
+	phase     protocol.Phase
+	leased    bool               // a side may be used only under a valid lease
+	only      protocol.Side      // the side that serves every key, reads and writes, and nothing moves; or None
+	every     protocol.Side      // the side that takes writes of every key, even if some are to move; or None
+	held      bool               // some key takes no writes now
+	blank     bool               // no key may be read or written: nothing is known yet, or this member does not fit
+	ranges    [][]protocol.Range // by workload
+	pools     [3]*pool           // by side; nil where there is no lease
+	target    float64            // share of all slots that the target serves
+	why       string             // why an operation may have to wait, in words
+	changed   chan struct{}      // closed when the next view is installed
+	heldSince protocol.Instant   // when the hold began, as far as this member is concerned
+	writes    counter            // writes and copies under way, to keys that stay
+	moving    counter            // the same, to keys that move
 }
 
 // serve returns the side that serves a unit, or None while an operation waits,
