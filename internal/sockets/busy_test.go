@@ -20,7 +20,7 @@ func TestKillWaitsForTheVictimsScript(t *testing.T) {
 			k := key(i)
 			c := w.open(t)
 			me := id(t, c)
-			if err := c.Send("EVAL", busy, "1", k, "100"); err != nil {
+			if err := c.Send("EVAL", busy, "1", k, "30"); err != nil {
 				t.Fatal(err)
 			}
 			// The killer may be heard before the script: then nothing is executed.

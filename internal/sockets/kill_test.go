@@ -20,8 +20,8 @@ import (
 func TestKillIsFinal(t *testing.T) {
 	for name, burden := range map[string][]string{
 		"streaming":      nil,
-		"busy script":    {"EVAL", busy, "0", "20"},
-		"server sleeps":  {"DEBUG", "SLEEP", "0.02"},
+		"busy script":    {"EVAL", busy, "0", "10"},
+		"server sleeps":  {"DEBUG", "SLEEP", "0.01"},
 		"behind a pause": {"CLIENT", "PAUSE", "60000", "WRITE"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -35,7 +35,7 @@ func TestKillIsFinal(t *testing.T) {
 }
 
 func killStreams(t *testing.T, w way, burden []string) {
-	const n = 10
+	const n = 8
 	ctl := redistest.Conn(t, w.server)
 	loaded := redistest.Conn(t, w.server)
 	ids := make([]int64, n)
