@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -184,7 +185,7 @@ func (c *Client) runSlice(ctx context.Context, p pass, cmd redis.Cmder, k *comma
 		return conn.Process(sliceCtx, part)
 	}
 	b := &blockedCall{side: p.side, key: keys[0]}
-	if b.id, err = conn.ClientID(sliceCtx).Result(); err != nil && !unknownCommand(err) {
+	if b.id, err = conn.ClientID(sliceCtx).Result(); err != nil && !control.Lacks(err) {
 		return err
 	}
 	if b.id > 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -80,7 +81,7 @@ func (m *member) killAt(ctx context.Context, sd *memberSide, addr string, ids []
 		among[strconv.FormatInt(id, 10)] = true
 	}
 	list, err := node.Do(ctx, args...).Text()
-	if redis.HasErrorPrefix(err, "ERR syntax") { // before Redis 6.2
+	if redis.HasErrorPrefix(err, "syntax") { // before Redis 6.2
 		list, err = node.ClientList(ctx).Result()
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ENOENT) {
@@ -120,7 +121,7 @@ func (m *member) kill(ctx context.Context, node *redis.Client, list string, whic
 }
 
 func orNoKill(err error) error {
-	if unknownCommand(err) {
+	if control.Lacks(err) {
 		return errNoKill
 	}
 	return err
@@ -158,8 +159,4 @@ func clientFields(line string) map[string]string {
 		}
 	}
 	return out
-}
-
-func unknownCommand(err error) bool {
-	return redis.HasErrorPrefix(err, "ERR unknown") || redis.HasErrorPrefix(err, "ERR Unknown") || redis.HasErrorPrefix(err, "NOPERM")
 }

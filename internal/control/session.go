@@ -41,7 +41,7 @@ func (s *session) learn(ctx context.Context) error {
 		if err := s.count(role); err != nil {
 			return err
 		}
-	case !lacks(err):
+	case !Lacks(err):
 		return err
 	}
 	s.runID = infoField(info.Val(), "run_id")
@@ -137,7 +137,7 @@ func infoField(info, field string) string {
 // RunID returns the run id of a node, or an empty text where it tells none.
 func RunID(ctx context.Context, node redis.Cmdable) (string, error) {
 	info, err := node.Info(ctx, "server").Result()
-	if err != nil && !lacks(err) && !errors.Is(err, redis.Nil) {
+	if err != nil && !Lacks(err) && !errors.Is(err, redis.Nil) {
 		return "", err
 	}
 	return infoField(info, "run_id"), nil

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -250,9 +249,9 @@ func Check(ctx context.Context, m Masters, name string, obeyed protocol.Record) 
 	return rec.Same(obeyed), nil
 }
 
-// lacks reports whether an error says that the server does not know a command,
-// or does not allow it.
-func lacks(err error) bool {
-	return redis.HasErrorPrefix(err, "ERR unknown command") || redis.HasErrorPrefix(err, "NOPERM") ||
-		(err != nil && strings.Contains(strings.ToLower(err.Error()), "unknown command"))
+// Lacks reports whether a server does not know a command or a form of it, or
+// does not allow it. go-redis takes the ERR off before it compares.
+func Lacks(err error) bool {
+	return redis.HasErrorPrefix(err, "unknown") || redis.HasErrorPrefix(err, "Unknown") ||
+		redis.HasErrorPrefix(err, "NOPERM")
 }

@@ -69,7 +69,7 @@ func probe(ctx context.Context, client *topology.Client) (Capabilities, error) {
 	}
 	return Capabilities{
 		Tracking: allowed(tracking), List: allowed(id, list, kill), Unblock: allowed(unblock), Role: allowed(role),
-		Dump: restore.Err() != nil && !lacks(restore.Err()), Wait: allowed(wait), Config: allowed(config),
+		Dump: restore.Err() != nil && !control.Lacks(restore.Err()), Wait: allowed(wait), Config: allowed(config),
 		ACL: allowed(acl), Memory: allowed(memory),
 		RunID: infoField(info.Val(), "run_id"), Version: infoField(info.Val(), "redis_version"),
 	}, nil
@@ -80,10 +80,4 @@ func probe(ctx context.Context, client *topology.Client) (Capabilities, error) {
 func isReply(err error) bool {
 	_, ok := errors.AsType[redis.Error](err)
 	return ok
-}
-
-// lacks reports whether a server does not know a command, or does not allow it.
-func lacks(err error) bool {
-	return redis.HasErrorPrefix(err, "ERR unknown") || redis.HasErrorPrefix(err, "ERR Unknown") ||
-		redis.HasErrorPrefix(err, "NOPERM")
 }
