@@ -2,6 +2,7 @@ package journey
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -88,20 +89,38 @@ func (j *journey) shadow(t *testing.T) {
 
 func (j *journey) cutover(t *testing.T, to ...int) {
 	t.Helper()
-	res, err := j.coordinator.Cutover(t.Context(), coordinator.CutoverRequest{To: to})
-	if err != nil {
-		t.Fatalf("cutover to %v: %v", to, err)
+	for _, percent := range to {
+		again(t, func() error {
+			res, err := j.coordinator.Cutover(t.Context(), coordinator.CutoverRequest{To: []int{percent}})
+			t.Logf("cutover to %d: %+v, %v", percent, res.Moves, err)
+			return err
+		})
 	}
-	t.Logf("cutover to %v: %+v", to, res.Moves)
+}
+
+// again tries a move as an operator would: on a machine that is busy with other
+// tests a hold may pass its bound, and is then aborted.
+func again(t *testing.T, move func() error) {
+	t.Helper()
+	for range 5 {
+		err := move()
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, coordinator.ErrAborted) {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("five moves in a row were aborted")
 }
 
 func (j *journey) rollback(t *testing.T) {
 	t.Helper()
-	res, err := j.coordinator.Rollback(t.Context())
-	if err != nil {
-		t.Fatalf("rollback: %v", err)
-	}
-	t.Logf("rollback: %+v", res.Moves)
+	again(t, func() error {
+		res, err := j.coordinator.Rollback(t.Context())
+		t.Logf("rollback: %+v, %v", res.Moves, err)
+		return err
+	})
 }
 
 func (j *journey) finish(t *testing.T) {
