@@ -8,8 +8,7 @@ import (
 	"slices"
 )
 
-// outline reads all of a stream but its entries. Times of delivery are worked
-// out, and rough.
+// outline reads all of a stream but its entries.
 func (s *Side) outline(ctx context.Context, caps Capabilities, key string) (*stream, error) {
 	reply, err := ask(ctx, s.client, "xinfo", "stream", key)
 	if err != nil {
@@ -23,7 +22,6 @@ func (s *Side) outline(ctx context.Context, caps Capabilities, key string) (*str
 	if err != nil {
 		return nil, err
 	}
-	st.rough = true
 	reply, err = ask(ctx, s.client, "xinfo", "groups", key)
 	if err != nil {
 		return nil, err
@@ -52,11 +50,17 @@ func (s *Side) outline(ctx context.Context, caps Capabilities, key string) (*str
 	return st, nil
 }
 
-// pending reads, page by page, what a group holds.
-func (s *Side) pending(ctx context.Context, caps Capabilities, key, group string) ([]pending, error) {
-	var all []pending
+// Pieces of what groups hold: commands on streams cost more an element.
+const (
+	pendingPage  = 400
+	programPiece = 300 // words
+)
+
+// pending reads, page by page, what a group holds. The times of delivery are
+// worked out, and may be off by some milliseconds.
+func (s *Side) pending(ctx context.Context, caps Capabilities, key, group string) (all []pending, err error) {
 	for start := "-"; ; start = nextID(all[len(all)-1].id) {
-		c := &call{keys: []string{key}, argv: []any{group, start, pieceLen}}
+		c := &call{keys: []string{key}, argv: []any{group, start, pendingPage}}
 		s.run(ctx, caps, pendingScript, []*call{c})
 		if c.err != nil {
 			return nil, c.err
@@ -71,7 +75,7 @@ func (s *Side) pending(ctx context.Context, caps Capabilities, key, group string
 			return nil, err
 		}
 		all = append(all, page...)
-		if len(page) < pieceLen {
+		if len(page) < pendingPage {
 			return all, nil
 		}
 	}
@@ -103,7 +107,7 @@ func (l *large) copyStream(ctx context.Context, t *temp) (length int64, err erro
 	}
 	c := &streamCopy{temp: t, s: s, candidates: s.pendingIDs()}
 	for start := "-"; ; {
-		entries, err := l.from.entries(ctx, l.key, start, "+", l.a.step())
+		entries, err := l.from.entries(ctx, l.key, start, "+", max(10, l.a.step()/2))
 		if err != nil {
 			return 0, err
 		}
@@ -194,7 +198,7 @@ func (c *streamCopy) finish(ctx context.Context) error {
 func (l *large) runProgram(ctx context.Context, key string, p program) error {
 	for len(p) > 0 {
 		n := 0
-		for n < len(p) && n < pieceLen {
+		for n < len(p) && n < programPiece {
 			words, _ := p[n].(int)
 			n += max(words, -words) + 1
 		}
@@ -275,7 +279,7 @@ func (l *large) mendEntries(ctx context.Context, final, last string) error {
 	if err := l.trimHead(ctx); err != nil {
 		return err
 	}
-	step := l.a.step()
+	step := max(10, l.a.step()/4)
 	for start := "-"; ; {
 		a, err := l.from.entries(ctx, l.key, start, final, step)
 		if err != nil {
@@ -285,11 +289,11 @@ func (l *large) mendEntries(ctx context.Context, final, last string) error {
 		if int64(len(a)) == step {
 			end = a[step-1].id
 		}
-		b, err := l.to.entries(ctx, l.key, start, end, 4*step)
+		b, err := l.to.entries(ctx, l.key, start, end, 2*step)
 		if err != nil {
 			return err
 		}
-		if int64(len(b)) == 4*step {
+		if int64(len(b)) == 2*step {
 			return l.anew()
 		}
 		if err := l.mendWindow(ctx, a, b, last); err != nil {
@@ -310,7 +314,7 @@ func (l *large) trimHead(ctx context.Context) error {
 		return err
 	}
 	for {
-		b, err := l.to.entries(ctx, l.key, "-", "+", pieceLen)
+		b, err := l.to.entries(ctx, l.key, "-", "+", pieceLen/4)
 		if err != nil {
 			return err
 		}
@@ -363,13 +367,13 @@ func (l *large) mendGroups(ctx context.Context, a, b *stream) error {
 	var p program
 	for _, g := range b.groups {
 		at := slices.IndexFunc(a.groups, func(h group) bool { return h.name == g.name })
-		if at < 0 || !a.groups[at].same(g, both, true) {
+		if at < 0 || !a.groups[at].same(g, both) {
 			p.add("xgroup", "destroy", l.key, g.name)
 		}
 	}
 	for _, g := range a.groups {
 		at := slices.IndexFunc(b.groups, func(h group) bool { return h.name == g.name })
-		if at < 0 || !g.same(b.groups[at], both, true) {
+		if at < 0 || !g.same(b.groups[at], both) {
 			g.program(&p, l.key)
 		}
 	}

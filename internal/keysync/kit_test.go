@@ -2,6 +2,7 @@ package keysync
 
 import (
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -18,7 +19,8 @@ type bench struct {
 
 func realSide(t *testing.T, args ...string) (*Side, redis.UniversalClient) {
 	t.Helper()
-	c := redistest.Client(t, redistest.Standalone(t, redistest.Options{Unix: true, Args: args}))
+	patient := func(o *redis.Options) { o.ReadTimeout = 30 * time.Second } // for long scripts on a busy machine
+	c := redistest.Client(t, redistest.Standalone(t, redistest.Options{Unix: true, Args: args}), patient)
 	return NewSide(c), c
 }
 
@@ -26,7 +28,7 @@ func fakeSide(t *testing.T) (*Side, redis.UniversalClient) {
 	t.Helper()
 	m := miniredis.RunT(t)
 	m.ClockTTL(true)
-	c := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true})
+	c := redis.NewClient(&redis.Options{Addr: m.Addr(), MaxRetries: -1, DisableIdentity: true, ReadTimeout: 30 * time.Second})
 	t.Cleanup(func() { _ = c.Close() })
 	return NewSide(c), c
 }

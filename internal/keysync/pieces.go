@@ -84,7 +84,10 @@ func (j *job) pieces(ctx context.Context, t task) error {
 	var err error
 	for range changedTries {
 		*l.result = Result{Key: t.key, Large: true}
-		if err = l.run(ctx); !errors.Is(err, errChanged) {
+		if err = l.run(ctx); isReply(err) && l.changed(ctx) {
+			err = errChanged // WRONGTYPE, no such key: whatever came of it
+		}
+		if !errors.Is(err, errChanged) {
 			break
 		}
 	}
@@ -99,6 +102,17 @@ func (j *job) pieces(ctx context.Context, t task) error {
 	}
 	l.result.Err = err
 	return nil
+}
+
+// changed reports whether the key is of another kind than when work began, on
+// either side.
+func (l *large) changed(ctx context.Context) bool {
+	a, err := l.from.head(ctx, l.fromCaps, l.key)
+	if err != nil {
+		return false
+	}
+	b, err := l.to.head(ctx, l.toCaps, l.key)
+	return err == nil && (a.kind != l.a.kind || b.kind != l.b.kind)
 }
 
 func (l *large) run(ctx context.Context) (err error) {

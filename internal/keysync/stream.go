@@ -16,7 +16,6 @@ type stream struct {
 	maxDeleted string
 	entries    []entry
 	groups     []group // by name
-	rough      bool    // delivery times were worked out, and may be off
 }
 
 type entry struct {
@@ -36,9 +35,13 @@ type pending struct {
 	delivered, count int64 // delivered in Unix milliseconds
 }
 
-// deliverySlack is how far delivery times may lie apart that were worked out
-// from "so many milliseconds ago".
-const deliverySlack = 2000
+// deliverySlack is how far the times of a delivery may lie apart, in
+// milliseconds. Only XINFO STREAM … FULL tells them as they are; else they are
+// worked out from "so long ago". A real new delivery is counted, too.
+const deliverySlack = 1000
+
+// maxClaims is how many entries one XCLAIM sets: it looks each up in the stream.
+const maxClaims = 100
 
 const zeroID = "0-0"
 
@@ -52,17 +55,17 @@ func (s *stream) same(o *stream) bool {
 	return s.lastID == o.lastID &&
 		slices.EqualFunc(s.entries, o.entries, entry.same) &&
 		slices.EqualFunc(s.groups, o.groups, func(g, h group) bool {
-			return g.same(h, both, s.rough || o.rough)
+			return g.same(h, both)
 		})
 }
 
 func (e entry) same(o entry) bool { return e.id == o.id && slices.Equal(e.fields, o.fields) }
 
-func (g group) same(o group, read, rough bool) bool {
+func (g group) same(o group, read bool) bool {
 	return g.name == o.name && g.lastID == o.lastID && (!read || g.read == o.read) &&
 		slices.Equal(g.consumers, o.consumers) &&
 		slices.EqualFunc(g.pending, o.pending, func(p, q pending) bool {
-			if rough && max(p.delivered-q.delivered, q.delivered-p.delivered) <= deliverySlack {
+			if max(p.delivered-q.delivered, q.delivered-p.delivered) <= deliverySlack {
 				p.delivered = q.delivered
 			}
 			return p == q
@@ -168,7 +171,7 @@ func (g group) program(p *program, key string) {
 	}
 	for rest := g.pending; len(rest) > 0; {
 		n := 1
-		for n < len(rest) && n < maxWords && rest[n].alike(rest[0]) {
+		for n < len(rest) && n < maxClaims && rest[n].alike(rest[0]) {
 			n++
 		}
 		rest[0].claim(p, key, g.name, rest[:n])

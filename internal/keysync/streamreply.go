@@ -62,7 +62,6 @@ func parseParts(array []any) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.rough = true
 	if s.entries, err = parseEntries(array[2]); err != nil {
 		return nil, err
 	}
