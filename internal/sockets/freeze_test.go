@@ -25,7 +25,7 @@ type result struct {
 	err error
 }
 
-func incr(c redis.Cmdable, ctx context.Context, key string) <-chan result {
+func incr(ctx context.Context, c redis.Cmdable, key string) <-chan result {
 	done := make(chan result, 1)
 	go func() { // ends with the command
 		n, err := c.Incr(ctx, key).Result()
@@ -64,7 +64,7 @@ func TestStoppedBeforeItsWrite(t *testing.T) {
 
 				write.shut()
 				defer write.open()
-				got := incr(c, t.Context(), "k")
+				got := incr(t.Context(), c, "k")
 				write.arrived(t)
 				setRecord(t, control, tt.record)
 				mustFence(t, w)
@@ -112,7 +112,7 @@ func TestStoppedAfterItsWrite(t *testing.T) {
 
 				read.shut()
 				defer read.open()
-				got := incr(c, t.Context(), "k")
+				got := incr(t.Context(), c, "k")
 				read.arrived(t)
 				setRecord(t, control, "moved")
 				mustFence(t, w)
@@ -170,7 +170,7 @@ func TestOldCommandNewConnection(t *testing.T) {
 
 				stop.gate.shut()
 				defer stop.gate.open()
-				got := incr(c, t.Context(), "k")
+				got := incr(t.Context(), c, "k")
 				stop.gate.arrived(t)
 				mustFence(t, w)
 				want := result{n: 1}

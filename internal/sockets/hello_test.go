@@ -121,7 +121,7 @@ func TestOrphanKilledByTheTappedID(t *testing.T) {
 	l.Hold()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if r := <-incr(c, ctx, "k"); r.err == nil {
+	if r := <-incr(ctx, c, "k"); r.err == nil {
 		t.Errorf("got %d; want an error", r.n)
 	}
 	orphaned := <-orphans

@@ -98,7 +98,7 @@ func stream(c *redisproc.Conn, key string) {
 		defer close(dead)
 		buf := make([]byte, 64<<10)
 		for {
-			n, err := c.Conn.Read(buf)
+			n, err := c.Read(buf)
 			answered.Add(int64(bytes.Count(buf[:n], []byte("\n"))))
 			if err != nil {
 				return
