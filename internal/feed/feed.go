@@ -235,7 +235,9 @@ func (f *Feed) gap(addr string, reason error) {
 	f.last = g
 	f.signal()
 	f.mu.Unlock()
-	f.log.Info("feed: gap", "addr", addr, "err", reason)
+	if !errors.Is(reason, context.Canceled) { // the end of Run is no news
+		f.log.Info("feed: gap", "addr", addr, "err", reason)
+	}
 	f.report(g)
 }
 

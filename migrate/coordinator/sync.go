@@ -257,7 +257,7 @@ func (s *syncer) say(err error) {
 	was := s.trouble
 	s.trouble = err.Error()
 	s.mu.Unlock()
-	if was == "" {
+	if was == "" && !errors.Is(err, context.Canceled) {
 		s.t.log.Warn("sync is held up", "op", "sync", "err", err)
 	}
 }
