@@ -99,7 +99,10 @@ func (m *member) try(units []unit, write bool) (pass, *view, error) {
 		if side == protocol.None || v.pools[side] == nil {
 			return pass{}, v, nil
 		}
-		now := m.now()
+		var now protocol.Instant
+		if v.leased || write { // reads in phase off or done do without the clocks
+			now = m.now()
+		}
 		p := pass{view: v, pool: v.pools[side], side: side, write: write, moving: moving}
 		if write {
 			p.stripe = p.counter().add(now)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/command"
 	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/keysync"
 	"github.com/transload/transload/internal/protocol"
@@ -376,4 +377,18 @@ func within(t testing.TB, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// lookup returns what the router knows of a call.
+func lookup(t testing.TB, args ...any) (*command.Command, []string, []any) {
+	t.Helper()
+	k, ok := command.Lookup(args)
+	if !ok {
+		t.Fatalf("%v is not in the table", args)
+	}
+	keys, err := k.AppendKeys(nil, args)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, keys, args
 }
