@@ -158,7 +158,9 @@ func (r *mirror) work(ctx context.Context, s *shard) {
 			return
 		case err == nil:
 			wait = 0
-			r.last.Store(nil)
+			if r.last.Swap(nil) != nil {
+				r.m.log.Info("the mirror takes copies again", "op", "mirror")
+			}
 			continue
 		case errors.Is(err, errNoCopy): // until the view changes
 			select {
@@ -170,7 +172,9 @@ func (r *mirror) work(ctx context.Context, s *shard) {
 			continue
 		}
 		text := err.Error()
-		r.last.Store(&text)
+		if r.last.Swap(&text) == nil {
+			r.m.log.Warn("the mirror takes no copies", "op", "mirror", "err", err)
+		}
 		wait = min(max(2*wait, 20*time.Millisecond), 5*time.Second)
 		s.backOff(ctx, wait)
 	}
