@@ -110,7 +110,7 @@ func (c *Client) awaitTurn(ctx context.Context, units []unit, end time.Time) (ov
 
 // moves reports whether a move is under way that covers one of the units.
 func (v *view) moves(units []unit) bool {
-	if v.only != protocol.None || len(v.ranges) == 0 {
+	if v.only != protocol.None {
 		return false
 	}
 	return slices.ContainsFunc(units, func(u unit) bool {

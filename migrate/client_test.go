@@ -155,3 +155,35 @@ func TestHooks(t *testing.T) {
 		t.Errorf("got %d commands, %d in pipelines, %v; want 2, 3 (with MULTI and EXEC)", h.commands, h.pipelines, err)
 	}
 }
+
+// Before anything was read, and once it is closed, a view serves nothing.
+func TestBlankView(t *testing.T) {
+	p := embeddedPair(t)
+	m, err := newMember(mustDefaults(t, p))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close(t.Context())
+	v := m.view.Load()
+	u := []unit{m.plan.unit("k")}
+	for _, write := range []bool{false, true} {
+		if s, moving, split := v.place(u, write); s != protocol.None || moving || split {
+			t.Errorf("got %v, %v, %v; want none", s, moving, split)
+		}
+		if s, _ := v.serve(u[0], write); s != protocol.None {
+			t.Errorf("got %v; want none", s)
+		}
+	}
+	if v.moves(u) {
+		t.Error("nothing moves in a blank view")
+	}
+}
+
+func mustDefaults(t *testing.T, p *pair) Options {
+	t.Helper()
+	o, err := Options{Source: p.cfg[protocol.Source], Target: p.cfg[protocol.Target]}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}

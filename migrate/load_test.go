@@ -18,12 +18,12 @@ func TestLoad(t *testing.T) {
 	for name, target := range map[string]func(*testing.T) interface {
 		Env(string) map[string]string
 	}{
-		"standalone": func(t *testing.T) interface{ Env(string) map[string]string } {
-			return redistest.Standalone(t, redistest.Options{Password: "two"})
-		},
-		"cluster": func(t *testing.T) interface{ Env(string) map[string]string } {
-			return redistest.Cluster(t, redistest.Options{})
-		},
+		"standalone": func(t *testing.T) interface {
+			Env(string) map[string]string
+		} { return redistest.Standalone(t, redistest.Options{Password: "two"}) },
+		"cluster": func(t *testing.T) interface {
+			Env(string) map[string]string
+		} { return redistest.Cluster(t, redistest.Options{}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := redistest.Standalone(t, redistest.Options{})

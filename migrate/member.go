@@ -110,7 +110,7 @@ func newMember(o Options) (*member, error) {
 	}
 	m.mirror, m.shadow = newMirror(m, o.MirrorQueue), newShadow(m, o.ShadowReads)
 	m.drain.register(m.mirror.drain)
-	m.view.Store(&view{why: "the control record has not been read yet", changed: make(chan struct{})})
+	m.view.Store(&view{blank: true, why: "the control record has not been read yet", changed: make(chan struct{})})
 	return m, nil
 }
 

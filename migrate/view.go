@@ -34,6 +34,9 @@ func (v *view) serve(u unit, write bool) (protocol.Side, bool) {
 	if v.only != protocol.None {
 		return v.only, false
 	}
+	if v.blank {
+		return protocol.None, false
+	}
 	r := span(v.ranges[u.workload], u.slot)
 	if write {
 		return r.Write, r.Moving
