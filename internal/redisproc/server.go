@@ -29,6 +29,9 @@ type Server struct {
 
 // Standalone starts one server.
 func Standalone(ctx context.Context, o Options) (*Server, error) {
+	if o.Unix && o.TLS {
+		return nil, errors.New("redisproc: a Unix socket has no TLS")
+	}
 	o, err := o.withDefaults(0)
 	if err != nil {
 		return nil, err

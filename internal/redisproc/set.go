@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -98,12 +100,26 @@ func (s *Set) Servers() []*Server {
 // Certs returns the files of the set's CA and certificates, or nil without TLS.
 func (s *Set) Certs() *Certs { return s.certs }
 
+// answerLimit is how long Primaries waits for a server, which may be frozen.
+const answerLimit = time.Second
+
 // Primaries returns the data servers that say of themselves that they are
-// primaries. One that does not answer is none.
+// primaries. One that does not answer within a second is none.
 func (s *Set) Primaries(ctx context.Context) []*Server {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	is := make([]bool, len(s.Nodes))
+	var wg sync.WaitGroup
+	for i, n := range s.Nodes {
+		wg.Go(func() {
+			role, err := n.role(ctx)
+			is[i] = err == nil && role == "master"
+		})
+	}
+	wg.Wait()
 	var list []*Server
-	for _, n := range s.Nodes {
-		if role, err := n.role(ctx); err == nil && role == "master" {
+	for i, n := range s.Nodes {
+		if is[i] {
 			list = append(list, n)
 		}
 	}

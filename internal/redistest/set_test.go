@@ -104,6 +104,17 @@ func TestClusterFailsOverAndTakesTheOldPrimaryBack(t *testing.T) {
 	})
 }
 
+func TestPrimariesPassesOverAFrozenServer(t *testing.T) {
+	s := redistest.Cluster(t, redistest.Options{})
+	if err := s.Nodes[1].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	got := s.Primaries(t.Context())
+	if len(got) < 2 || got[0] != s.Nodes[0] || got[1] != s.Nodes[2] {
+		t.Errorf("got %d primaries; want the two that answer", len(got))
+	}
+}
+
 func onePrimary[S any](ctx context.Context, primaries func(context.Context) []S) error {
 	if got := len(primaries(ctx)); got != 1 {
 		return errors.New("no primary")
