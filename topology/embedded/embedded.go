@@ -41,8 +41,7 @@ type Server struct {
 // the port. The caller closes the server, after the clients.
 func Start(logger *slog.Logger) (*Server, error) {
 	mini := miniredis.NewMiniRedis()
-	mini.SetTime(time.Now())
-	mini.SetTime(time.Now())
+	mini.SetTime(now())
 	mini.ClockTTL(true)
 	password := rand.Text()
 	mini.RequireAuth(password)
@@ -59,6 +58,11 @@ func Start(logger *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
+// now returns the time in whole milliseconds: miniredis adds the whole ones of
+// the time and of what a key has to live, and would tell another expiry from
+// moment to moment.
+func now() time.Time { return time.Now().Truncate(time.Millisecond) }
+
 // tick sets the clock until the server is closed.
 func (s *Server) tick() {
 	t := time.NewTicker(clockStep)
@@ -68,7 +72,7 @@ func (s *Server) tick() {
 		case <-s.stop:
 			return
 		case <-t.C:
-			s.mini.SetTime(time.Now())
+			s.mini.SetTime(now())
 		}
 	}
 }
