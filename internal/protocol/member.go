@@ -10,8 +10,8 @@ import (
 // middle of a move; what it risks is told in doc.go.
 const graceFor = 50 * time.Millisecond
 
-// abortAfter is how long past the hold's end a member waits for the
-// coordinator's own abort before it tries one.
+// abortAfter is how long a member leaves it to the coordinator to end a hold that
+// is over its bound, or to grant what is committed, before it does so itself.
 const abortAfter = 100 * time.Millisecond
 
 // PrepareBound is the longest that a move may be prepared. A member that sees
@@ -289,6 +289,9 @@ func (m *Member) Wish(now Instant) (w Wish, giver Side, force bool) {
 				return WishEnd, s, false
 			}
 		case mv.From == s && mv.Stage == Committed && !other.Empty() && !other.At(mv.ID, Granted) && other.Epoch < rec.Epoch:
+			if now.Since(m.sides[s].since) < abortAfter {
+				continue
+			}
 			return WishOpen, s, now.Since(m.sides[s].since) >= SilentFor
 		case mv.From == s.Other() && mv.Stage == Offered && other.Epoch >= rec.Epoch &&
 			(other.Move == nil || other.Move.ID != mv.ID):

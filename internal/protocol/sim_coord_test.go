@@ -1,0 +1,439 @@
+package protocol
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A simCoord is a coordinator: the driver of a Mover and a Prover, with feeds,
+// a pass that compares and repairs, and the lock on both sides.
+type simCoord struct {
+	proc
+	locked    bool
+	seen      [3]struct{ lock, beat string }
+	since     [3]Instant // when the lock's beat was last seen to change
+	recs      [3]Record  // as read last
+	feeds     [3][2]*feed
+	broke     int          // how often a feed was lost
+	runs      [3][2]string // of the masters, when the move began
+	pool      [3][2][]*conn
+	dirty     [16]bool
+	paused    bool
+	jobs      int // compares and repairs under way
+	orphans   []*conn
+	mover     *Mover
+	prover    *Prover
+	brokeAt   int // broke, when the move began
+	rollSeq   uint64
+	reading   bool
+	moves     int
+	following bool
+}
+
+func newSimCoord(w *world, name string) *simCoord {
+	c := &simCoord{proc: newProc(w, name), paused: true}
+	c.after(0, c.takeLock)
+	return c
+}
+
+func (c *simCoord) shards() (all []*shard) {
+	for _, s := range Sides {
+		all = append(all, c.w.shards[s][0], c.w.shards[s][1])
+	}
+	return all
+}
+
+// take gives f a connection to a shard: a new one asks first whether the lock is
+// still this process's.
+func (c *simCoord) take(sh *shard, f func(*conn)) {
+	idle := &c.pool[sh.side][sh.index]
+	for n := len(*idle); n > 0; n = len(*idle) {
+		x := (*idle)[n-1]
+		*idle = (*idle)[:n-1]
+		if !x.closed && x.n.up {
+			f(x)
+			return
+		}
+	}
+	c.dial(sh, func(x *conn, err error) {
+		if err != nil {
+			f(nil)
+			return
+		}
+		c.lock(sh.side, "look", func(holder string, _ bool, err error) {
+			if err != nil || (c.locked && holder != c.name) {
+				if err == nil && c.locked {
+					c.replaced()
+				}
+				x.close()
+				f(nil)
+				return
+			}
+			f(x)
+		})
+	})
+}
+
+func (c *simCoord) put(x *conn) {
+	if !x.closed {
+		c.pool[x.n.sh.side][x.n.sh.index] = append(c.pool[x.n.sh.side][x.n.sh.index], x)
+	}
+}
+
+func (c *simCoord) giveUp(x *conn) {
+	if x.orphan() {
+		c.orphans = append(c.orphans, x)
+	}
+	x.close()
+}
+
+// call runs one command on a shard.
+func (c *simCoord) call(sh *shard, write, wait bool, exec func(*node) any, f func(v any, n *node, safe bool, err error)) {
+	c.take(sh, func(x *conn) {
+		if x == nil {
+			c.after(20*time.Millisecond, func() { f(nil, nil, false, errTimeout) })
+			return
+		}
+		x.call(write, wait, time.Second, func() any { return exec(x.n) }, func(v any, safe bool, err error) {
+			if err != nil {
+				c.giveUp(x)
+			} else {
+				c.put(x)
+			}
+			f(v, x.n, safe, err)
+		})
+	})
+}
+
+// lock looks at the lock of a side, takes it from whom it was seen with, or
+// renews it.
+func (c *simCoord) lock(s Side, verb string, f func(holder string, changed bool, err error)) {
+	c.dial(c.w.shards[s][0], func(x *conn, err error) {
+		if err != nil {
+			f("", false, err)
+			return
+		}
+		from := c.seen[s].lock
+		x.call(false, false, time.Second, func() any {
+			st := &x.n.sh.st
+			if verb == "take" && st.lock == from || verb == "renew" && st.lock == c.name {
+				x.n.sh.apply(func(st *state) { st.lock, st.beat = c.name, st.beat+1 })
+			}
+			return [2]string{st.lock, fmt.Sprint(st.lock, st.beat)}
+		}, func(v any, _ bool, err error) {
+			x.close()
+			if err != nil {
+				f("", false, err)
+				return
+			}
+			got := v.([2]string)
+			changed := got[1] != c.seen[s].beat
+			c.seen[s].lock, c.seen[s].beat = got[0], got[1]
+			f(got[0], changed, nil)
+		})
+	})
+}
+
+// takeLock waits until the lock is free on both sides, or its holder silent for
+// longer than a lease, takes it and fences the one before.
+func (c *simCoord) takeLock() {
+	old := map[string]bool{}
+	var look func(i int)
+	look = func(i int) {
+		if i == len(Sides) {
+			c.locked = true
+			var names []string
+			for name := range old {
+				names = append(names, name)
+			}
+			slices.Sort(names)
+			c.fenceAll(names, func() { c.after(time.Second, c.renew); c.leftovers() })
+			return
+		}
+		s := Sides[i]
+		again := func() { c.after(500*time.Millisecond, func() { look(i) }) }
+		c.lock(s, "look", func(holder string, changed bool, err error) {
+			switch {
+			case err != nil:
+				again()
+				return
+			case changed:
+				c.since[s] = c.now()
+			}
+			if holder != "" && holder != c.name && c.now().Since(c.since[s]) < SilentFor {
+				again()
+				return
+			}
+			if holder != "" && holder != c.name {
+				old[holder] = true
+			}
+			c.lock(s, "take", func(holder string, _ bool, err error) {
+				if err == nil && holder == c.name {
+					look(i + 1)
+					return
+				}
+				again()
+			})
+		})
+	}
+	look(0)
+}
+
+func (c *simCoord) fenceAll(names []string, done func()) {
+	if len(names) == 0 {
+		done()
+		return
+	}
+	c.fence(names[0], func(ok bool) {
+		if ok {
+			names = names[1:]
+		}
+		c.after(10*time.Millisecond, func() { c.fenceAll(names, done) })
+	})
+}
+
+// renew shows that the coordinator lives, and notices when it was replaced.
+func (c *simCoord) renew() {
+	for _, s := range Sides {
+		c.lock(s, "renew", func(holder string, _ bool, err error) {
+			if err == nil && holder != c.name {
+				c.replaced()
+			}
+		})
+	}
+	c.after(time.Second, c.renew)
+}
+
+// replaced ends the process: the lock is another's.
+func (c *simCoord) replaced() {
+	c.w.log("%s finds that it was replaced", c.name)
+	c.dead = true
+}
+
+// fence kills what a process has on every master of both sides.
+func (c *simCoord) fence(name string, f func(ok bool)) {
+	c.w.stats.fences++
+	left, good := 4, true
+	for _, sh := range c.shards() {
+		c.call(sh, false, false, func(n *node) any {
+			if !c.w.plan.deaf {
+				n.fence(name)
+			}
+			return nil
+		}, func(_ any, _ *node, _ bool, err error) {
+			good = good && err == nil
+			if left--; left == 0 {
+				c.w.log("%s has fenced %s: %v", c.name, name, good)
+				f(good)
+			}
+		})
+	}
+}
+
+// leftovers ends what the coordinator before has left, and goes to work.
+func (c *simCoord) leftovers() {
+	c.paused = true
+	again := func(d time.Duration) { c.after(d, c.leftovers) }
+	readSide(&c.proc, Source, func(_ []Entry, a *Written) {
+		if a == nil {
+			again(200 * time.Millisecond)
+			return
+		}
+		readSide(&c.proc, Target, func(_ []Entry, b *Written) {
+			if b == nil {
+				again(200 * time.Millisecond)
+				return
+			}
+			both := [3]*Written{Source: a, Target: b}
+			c.recs[Source], c.recs[Target] = a.Current, b.Current
+			stamp := Stamp{NextEpoch(a.Current, b.Current), c.name, c.w.nonce()}
+			for _, s := range Sides {
+				g, k := both[s], both[s.Other()]
+				mv := g.Current.Move
+				switch {
+				case mv != nil && mv.From == s && (mv.Stage == Held || mv.Stage == Prepared):
+					c.after(time.Duration(mv.HoldMS)*time.Millisecond+2*abortAfter, func() {
+						if ch, ok := Resolve(g.Current, g.RunID, &k.Current, stamp); ok {
+							c.cas(ch, func(Written) { again(10 * time.Millisecond) })
+							return
+						}
+						again(100 * time.Millisecond)
+					})
+					return
+				case mv != nil && mv.From == s && mv.Stage == Committed && g.Current.Epoch > k.Current.Epoch:
+					c.w.stats.resumed++
+					cfg := c.config(s, mv.Goal)
+					cfg.ID = mv.ID
+					m, out := Resume(cfg, a.Current, b.Current, a.RunID, b.RunID, c.now())
+					c.mover = m
+					c.exec(out)
+					c.tickMover(m)
+					return
+				}
+				if ch, ok := StrikeOut(g.Current, k.Current, stamp); ok {
+					c.cas(ch, func(Written) { again(10 * time.Millisecond) })
+					return
+				}
+			}
+			if !c.recs[Source].settled() || !c.recs[Target].settled() {
+				again(200 * time.Millisecond)
+				return
+			}
+			c.paused = false
+			if !c.following {
+				c.following = true
+				for _, sh := range c.shards() {
+					c.follow(sh)
+				}
+				for range 2 {
+					c.worker()
+				}
+			}
+			c.after(c.w.spread(100*time.Millisecond, 3*time.Second), c.move)
+		})
+	})
+}
+
+// cas writes a record, and tells what it was afterwards.
+func (c *simCoord) cas(ch Change, f func(Written)) {
+	c.call(c.w.shards[ch.Side][0], false, true, func(n *node) any { return n.cas(ch, c.name) }, func(v any, n *node, safe bool, err error) {
+		if err != nil {
+			f(Written{Side: ch.Side, Err: err})
+			return
+		}
+		f(Written{Side: ch.Side, Current: v.(Record), RunID: n.runID, Safe: safe})
+	})
+}
+
+func (c *simCoord) config(from Side, goal map[string]int) MoveConfig {
+	return MoveConfig{
+		ID: c.name + "-" + c.w.nonce(), Writer: c.name, From: from, Goal: goal, Hold: c.w.plan.hold,
+		PrepareFor: 40 * time.Second, FewNames: 1, CanFence: c.w.plan.canFence, Nonce: c.w.nonce,
+	}
+}
+
+// move begins a move if it may.
+func (c *simCoord) move() {
+	for _, f := range c.feeds[Source] {
+		if c.w.plan.tracked && (f == nil || !f.ok) {
+			c.after(200*time.Millisecond, c.move)
+			return
+		}
+	}
+	for _, f := range c.feeds[Target] {
+		if c.w.plan.tracked && (f == nil || !f.ok) {
+			c.after(200*time.Millisecond, c.move)
+			return
+		}
+	}
+	if c.w.healed && c.moves > 0 {
+		c.after(time.Second, c.leftovers)
+		return
+	}
+	from, goal := c.w.plan.next(c.w, c.recs[Source])
+	c.moves++
+	c.brokeAt = c.broke
+	for _, sh := range c.shards() {
+		c.runs[sh.side][sh.index] = sh.master.runID
+	}
+	readSide(&c.proc, Source, func(_ []Entry, a *Written) {
+		readSide(&c.proc, Target, func(_ []Entry, b *Written) {
+			if a == nil || b == nil {
+				c.after(200*time.Millisecond, c.move)
+				return
+			}
+			c.recs[Source], c.recs[Target] = a.Current, b.Current
+			c.mover = NewMover(c.config(from, goal), a.Current, b.Current, a.RunID, b.RunID)
+			c.w.log("%s begins a move from the %v to %v", c.name, from, goal)
+			m := c.mover
+			c.exec(m.Start(c.now()))
+			c.tickMover(m)
+		})
+	})
+}
+
+func (c *simCoord) tickMover(m *Mover) {
+	if c.mover != m {
+		return
+	}
+	d := 50 * time.Millisecond
+	if m.stage >= holding {
+		d = 5 * time.Millisecond
+	}
+	c.after(d, func() {
+		if c.mover == m {
+			n := c.dirtyNames(m)
+			c.give(Input{Dirty: &n})
+			c.tickMover(m)
+		}
+	})
+}
+
+func (c *simCoord) give(in Input) {
+	if c.mover != nil {
+		was := c.mover.stage
+		c.exec(c.mover.Handle(in, c.now()))
+		if c.mover != nil && c.mover.stage != was {
+			c.w.log("%s: the move goes from %v to %v %s", c.name, was, c.mover.stage, c.mover.reason)
+		}
+	}
+}
+
+// exec does what the mover wants.
+func (c *simCoord) exec(out []Output) {
+	m := c.mover
+	for _, o := range out {
+		switch o.Kind {
+		case DoWrite:
+			c.cas(o.Change, func(w Written) { c.answer(m, Input{Written: &w}) })
+		case DoRead:
+			readSide(&c.proc, o.Side, func(_ []Entry, r *Written) {
+				if r == nil {
+					r = &Written{Side: o.Side, Err: errTimeout}
+				}
+				c.after(time.Millisecond, func() { c.answer(m, Input{Read: r}) })
+			})
+		case DoRoll:
+			c.rollSeq = o.Seq
+			c.readRoll()
+		case DoFence:
+			c.fence(o.Member, func(ok bool) { c.answer(m, Input{Fenced: &Fenced{o.Member, ok}}) })
+		case DoProve:
+			c.paused = true
+			c.startProof(m)
+		case DoEnd:
+			c.w.log("%s: the move has ended: %+v", c.name, *o.End)
+			c.w.moved(*o.End)
+			c.mover, c.prover = nil, nil
+			c.after(time.Millisecond, c.leftovers)
+			return
+		}
+	}
+}
+
+func (c *simCoord) answer(m *Mover, in Input) {
+	if c.mover == m {
+		c.give(in)
+	}
+}
+
+// readRoll reads the giver's roll, again and again while it is asked for.
+func (c *simCoord) readRoll() {
+	m, seq := c.mover, c.rollSeq
+	if m == nil || c.reading {
+		return
+	}
+	c.reading = true
+	readSide(&c.proc, m.giver, func(roll []Entry, r *Written) {
+		c.reading = false
+		if r != nil {
+			c.answer(m, Input{Roll: &Roll{Seq: seq, Entries: roll}})
+		}
+		c.after(20*time.Millisecond, func() {
+			if c.mover != nil && !c.reading {
+				c.readRoll()
+			}
+		})
+	})
+}

@@ -1,0 +1,334 @@
+package protocol
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A plan is what a seed has in store for a run.
+type plan struct {
+	rtt      time.Duration
+	spikes   float64
+	swallow  float64 // how many writes hang on the way
+	drop     float64 // how many copies members leave out
+	deaf     bool    // a kill reaches nobody; then members copy nothing
+	waits    bool    // data shards fail over too, and the app asks for replication
+	tracked  bool
+	canFence bool
+	hold     time.Duration
+	moves    int
+	until    time.Duration // faults and moves end then
+	quiet    time.Duration // the app ends then
+	onStage  map[Stage][]func()
+	next     func(*world, Record) (Side, map[string]int)
+}
+
+// makePlan draws a plan. One process is frozen for a while in every run; more
+// faults come at random moments, or right after a record has changed.
+func (w *world) makePlan() {
+	p := &w.plan
+	p.rtt = w.spread(100*time.Microsecond, 3*time.Millisecond)
+	p.spikes = 0.0005 + 0.02*w.rng.Float64()*w.rng.Float64()
+	p.swallow = 0.02 * w.rng.Float64() * w.rng.Float64()
+	p.drop = 0.5 * w.rng.Float64()
+	if p.deaf = w.chance(0.1); p.deaf {
+		p.drop = 1
+	}
+	p.waits = w.chance(0.5)
+	p.tracked = !w.chance(0.1)
+	p.canFence = !w.chance(0.05)
+	p.hold = w.spread(150*time.Millisecond, 1500*time.Millisecond)
+	p.moves = 2 + w.rng.IntN(4)
+	p.until = 70 * time.Second
+	p.quiet = never
+	p.onStage = map[Stage][]func(){}
+	p.next = nextMove
+	w.schedule(w.freezeSome)
+	for range w.rng.IntN(7) {
+		faults := []func(){w.freezeSome, w.freezeSome, w.failSome, w.failSome, w.hangSome, w.slowSome, w.slowSome, w.crashMember,
+			w.crashCoord, w.jumpClock, w.sideDown, w.hangAndFail, w.hangAndFail, w.breakFeed}
+		w.schedule(faults[w.rng.IntN(len(faults))])
+	}
+}
+
+// schedule has a fault happen at some moment, mostly close to a step of a move.
+func (w *world) schedule(fault func()) {
+	if w.chance(0.3) {
+		w.in(w.spread(100*time.Millisecond, 30*time.Second), fault)
+		return
+	}
+	stages := []Stage{Prepared, Prepared, Held, Held, Held, Offered, Committed, Committed, Granted}
+	s := stages[w.rng.IntN(len(stages))]
+	nth := w.rng.IntN(3)
+	lag := w.spread(50*time.Microsecond, 500*time.Millisecond)
+	w.plan.onStage[s] = append(w.plan.onStage[s], func() {
+		if nth--; nth == -1 {
+			w.in(lag, fault)
+		}
+	})
+}
+
+// changed is told of every change of a record, on the server.
+func (w *world) changed(side Side, old, rec Record) {
+	stage := Stage("none")
+	if rec.Move != nil {
+		stage = rec.Move.Stage
+	}
+	w.log("the %v has epoch %d at %s by %s, cuts %v", side, rec.Epoch, stage, rec.Writer, rec.Cuts)
+	w.hot = w.t + 150*time.Millisecond
+	if stage == Granted && !old.At(rec.Move.ID, Granted) && rec.Epoch > old.Epoch {
+		w.granted(side.Other(), w.beforeCommit(side, rec.Move))
+	}
+	for _, sm := range w.members {
+		if w.chance(0.9) { // nudges are lost now and then
+			w.in(sm.delay(w.shards[side][0]), func() { sm.do(func() { sm.refresh(side) }) })
+		}
+	}
+	if w.healed {
+		return
+	}
+	for _, f := range w.plan.onStage[stage] {
+		f()
+	}
+}
+
+// beforeCommit is a record in which the slots of a move that was committed still
+// count as moving.
+func (w *world) beforeCommit(taker Side, mv *Move) Record {
+	r := w.shards[taker.Other()][0].st.rec
+	cuts := map[string]int{}
+	for name, goal := range mv.Goal {
+		cuts[name] = Slots
+		if goal == Slots {
+			cuts[name] = 0
+		}
+		if from, ok := w.cutsBefore[mv.ID][name]; ok {
+			cuts[name] = from
+		}
+	}
+	r.Cuts, r.Move = cuts, mv
+	return r
+}
+
+// acked tells the coordinator of a new acknowledgement.
+func (w *world) acked(side Side, e Entry) {
+	if w.lastAck[e.ID] == e.Ack {
+		return
+	}
+	w.lastAck[e.ID] = e.Ack
+	w.log("%s acknowledges %v to the %v", e.ID, e.Ack, side)
+	for _, c := range w.coords {
+		if w.chance(0.9) {
+			w.in(c.delay(w.shards[side][0]), func() { c.do(c.readRoll) })
+		}
+	}
+}
+
+func (n *node) cas(ch Change, lock string) Record {
+	sh := n.sh
+	if lock != "" && sh.st.lock != lock {
+		return sh.st.rec
+	}
+	if old := sh.st.rec; old.Same(ch.Old) {
+		if ch.New.Move != nil && ch.New.Move.Stage == Prepared {
+			sh.w.cutsBefore[ch.New.Move.ID] = ch.New.Cuts
+		}
+		sh.apply(func(s *state) { s.rec = ch.New })
+		sh.w.changed(sh.side, old, ch.New)
+	}
+	return sh.st.rec
+}
+
+func (sh *shard) rollNow() []Entry {
+	out := make([]Entry, 0, len(sh.st.roll))
+	for _, e := range sh.st.roll {
+		out = append(out, e)
+	}
+	slices.SortFunc(out, func(a, b Entry) int { return slices.Compare([]byte(a.ID), []byte(b.ID)) })
+	return out
+}
+
+// nextMove picks a side to give, and cuts to reach.
+func nextMove(w *world, r Record) (Side, map[string]int) {
+	from := Source
+	if w.chance(0.4) {
+		from = Target
+	}
+	for range 2 {
+		goal := map[string]int{}
+		for _, name := range []string{"v", "w"} {
+			cut := r.Cuts[name]
+			if to := Cut([]int{0, 10, 50, 100}[w.rng.IntN(4)]); (from == Source) == (to > cut) && to != cut {
+				goal[name] = to
+			}
+		}
+		if len(goal) > 0 {
+			return from, goal
+		}
+		from = from.Other()
+	}
+	if r.Cuts["w"] < Slots {
+		return Source, map[string]int{"w": Slots}
+	}
+	return Target, map[string]int{"w": 0}
+}
+
+// moved counts how moves end.
+func (w *world) moved(e MoveEnd) {
+	if e.Committed {
+		w.stats.committed++
+	} else {
+		w.stats.aborted++
+	}
+}
+
+func (w *world) someProc() *proc {
+	n := len(w.members)
+	i := w.rng.IntN(n + 1)
+	if i < n {
+		return &w.members[i].proc
+	}
+	return &w.coords[len(w.coords)-1].proc
+}
+
+func (w *world) side() Side { return Sides[w.rng.IntN(2)] }
+
+func (w *world) someShard() *shard {
+	i := 0
+	if w.plan.waits && w.chance(0.5) {
+		i = 1
+	}
+	return w.shards[w.side()][i]
+}
+
+func (w *world) freezeSome() {
+	if w.healed {
+		return
+	}
+	p := w.someProc()
+	d := w.spread(10*time.Millisecond, 15*time.Second)
+	if w.chance(0.6) {
+		d = w.between(15*time.Second, 35*time.Second)
+	}
+	suspend := w.chance(0.3)
+	if w.chance(0.75) {
+		p.stop, p.suspend = d, suspend
+	} else {
+		p.freeze(d, suspend)
+	}
+	if p == &w.coords[len(w.coords)-1].proc && d > 15*time.Second {
+		w.anotherCoord(w.between(0, 5*time.Second))
+	}
+}
+
+// breakFeed cuts what a coordinator hears of a master.
+func (w *world) breakFeed() {
+	sh := w.shards[w.side()][w.rng.IntN(2)]
+	if w.healed || len(sh.master.feeds) == 0 {
+		return
+	}
+	f := sh.master.feeds[len(sh.master.feeds)-1]
+	sh.master.feeds = sh.master.feeds[:len(sh.master.feeds)-1]
+	f.brk()
+}
+
+func (w *world) failSome() {
+	if !w.healed {
+		w.someShard().failOver(w.spread(50*time.Millisecond, 12*time.Second))
+	}
+}
+
+func (w *world) hangSome() {
+	if !w.healed {
+		w.someShard().hang(w.spread(20*time.Millisecond, 20*time.Second))
+	}
+}
+
+// hangAndFail has a replica fall behind, and its master die soon after.
+func (w *world) hangAndFail() {
+	if w.healed {
+		return
+	}
+	sh := w.someShard()
+	d := w.spread(20*time.Millisecond, 2*time.Second)
+	sh.hang(d)
+	w.in(w.between(0, 2*d), func() {
+		if !w.healed {
+			sh.failOver(w.spread(50*time.Millisecond, 12*time.Second))
+		}
+	})
+}
+
+// slowSome makes packets late, between a process and one shard or both of a side.
+func (w *world) slowSome() {
+	if w.healed {
+		return
+	}
+	p, s := w.someProc(), w.side()
+	l := lateness{w.spread(100*time.Millisecond, 25*time.Second), w.t + w.spread(time.Millisecond, 20*time.Second)}
+	which := w.rng.IntN(3)
+	for i := range 2 {
+		if which != i {
+			p.slow[s][i] = l
+		}
+	}
+	w.log("packets of %s to the %v (all but shard %d) take %v more until %v", p.name, s, which, l.by, l.until)
+}
+
+func (w *world) crashMember() {
+	i := w.rng.IntN(len(w.members))
+	if w.healed || w.members[i].dead {
+		return
+	}
+	w.members[i].dead = true
+	w.log("%s has crashed", w.members[i].name)
+	w.in(w.spread(time.Millisecond, 20*time.Second), w.addMember)
+}
+
+func (w *world) addMember() {
+	w.stats.boots++
+	w.members = append(w.members, newSimMember(w, fmt.Sprintf("m%d", len(w.members))))
+}
+
+func (w *world) crashCoord() {
+	c := w.coords[len(w.coords)-1]
+	if w.healed || c.dead {
+		return
+	}
+	c.dead = true
+	w.log("%s has crashed", c.name)
+	if w.chance(0.8) {
+		w.anotherCoord(w.spread(time.Millisecond, 20*time.Second))
+	}
+}
+
+func (w *world) anotherCoord(after time.Duration) {
+	w.in(after, func() { w.coords = append(w.coords, newSimCoord(w, fmt.Sprintf("c%d", len(w.coords)))) })
+}
+
+func (w *world) jumpClock() {
+	if w.healed {
+		return
+	}
+	p := w.someProc()
+	d := w.spread(10*time.Millisecond, 2*time.Hour)
+	if w.chance(0.5) {
+		d = -d
+	}
+	w.log("the wall clock of %s jumps by %v", p.name, d)
+	p.offset += d
+}
+
+// sideDown takes a side away for a while: both of its shards.
+func (w *world) sideDown() {
+	if w.healed {
+		return
+	}
+	s := w.side()
+	d := w.spread(time.Second, 30*time.Second)
+	w.log("the %v is away for %v", s, d)
+	for _, sh := range w.shards[s] {
+		sh.away = w.t + d
+	}
+}

@@ -1,0 +1,223 @@
+package protocol
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// The simulation runs the pure code of this package against servers, links and
+// processes that are made up: one queue of events, no goroutine, and every
+// choice drawn from the seed, so that a seed repeats.
+
+const never = time.Duration(math.MaxInt64)
+
+// A world is one run.
+type world struct {
+	seed   uint64
+	rng    *rand.Rand
+	t      time.Duration // the true time, which nobody in the world can read
+	q      []event
+	seq    uint64
+	conns  int
+	nonces int
+
+	plan    plan
+	keys    []key
+	shards  [3][2]*shard // by side; the first of each holds the control record
+	members []*simMember
+	coords  []*simCoord
+	oracle  oracle
+	hot     time.Duration // until when the app works hard
+	healed  bool
+
+	cutsBefore map[string]map[string]int // by move
+	lastAck    map[string]Ack            // by member
+
+	failure string
+	tracing bool
+	trace   []string
+	stats   stats
+}
+
+// stats tell what a run has come to, so that a simulation that tests nothing is
+// noticed.
+type stats struct {
+	acked, reads, committed, aborted, fences, failovers, frozen, putBacks, wishes, repairs, unknown, boots, resumed, events int
+}
+
+type event struct {
+	at  time.Duration
+	seq uint64
+	f   func()
+}
+
+func (w *world) before(i, j int) bool {
+	if w.q[i].at != w.q[j].at {
+		return w.q[i].at < w.q[j].at
+	}
+	return w.q[i].seq < w.q[j].seq
+}
+
+// at has f run at a time.
+func (w *world) at(t time.Duration, f func()) {
+	w.seq++
+	w.q = append(w.q, event{max(t, w.t), w.seq, f})
+	for i := len(w.q) - 1; i > 0; {
+		up := (i - 1) / 2
+		if !w.before(i, up) {
+			break
+		}
+		w.q[i], w.q[up] = w.q[up], w.q[i]
+		i = up
+	}
+}
+
+func (w *world) in(d time.Duration, f func()) { w.at(w.t+d, f) }
+
+// step runs the next event.
+func (w *world) step() {
+	ev := w.q[0]
+	n := len(w.q) - 1
+	w.q[0] = w.q[n]
+	w.q[n] = event{}
+	w.q = w.q[:n]
+	for i := 0; ; {
+		c := 2*i + 1
+		if c >= n {
+			break
+		}
+		if c+1 < n && w.before(c+1, c) {
+			c++
+		}
+		if !w.before(c, i) {
+			break
+		}
+		w.q[i], w.q[c] = w.q[c], w.q[i]
+		i = c
+	}
+	w.t = ev.at
+	w.stats.events++
+	ev.f()
+}
+
+// run goes on until a time, or until done says so, or something is wrong.
+func (w *world) run(until time.Duration, done func() bool) {
+	for w.failure == "" && len(w.q) > 0 && w.q[0].at <= until && !done() {
+		w.step()
+	}
+	if w.failure == "" && !done() {
+		w.t = until
+	}
+}
+
+func (w *world) fail(format string, args ...any) {
+	if w.failure == "" {
+		w.failure = fmt.Sprintf("at %v: ", w.t) + fmt.Sprintf(format, args...)
+	}
+}
+
+func (w *world) log(format string, args ...any) {
+	if w.tracing {
+		w.trace = append(w.trace, fmt.Sprintf("%12v ", w.t)+fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *world) tail(n int) string {
+	return strings.Join(w.trace[max(0, len(w.trace)-n):], "\n")
+}
+
+// between draws a duration from [lo, hi).
+func (w *world) between(lo, hi time.Duration) time.Duration {
+	return lo + time.Duration(w.rng.Int64N(int64(hi-lo)))
+}
+
+// spread draws a duration from [lo, hi), each order of magnitude being as likely.
+func (w *world) spread(lo, hi time.Duration) time.Duration {
+	a, b := math.Log(float64(lo)), math.Log(float64(hi))
+	return time.Duration(math.Exp(a + w.rng.Float64()*(b-a)))
+}
+
+func (w *world) chance(p float64) bool { return w.rng.Float64() < p }
+
+func (w *world) nonce() string {
+	w.nonces++
+	return fmt.Sprintf("n%d", w.nonces)
+}
+
+// A proc is a process: it can be frozen, suspended with its machine, or killed,
+// and has clocks of its own.
+type proc struct {
+	w       *world
+	name    string
+	dead    bool
+	thaw    time.Duration // frozen until then
+	rate    float64       // of its clocks
+	asleep  time.Duration // that its monotonic clock has not counted
+	offset  time.Duration // of its wall clock
+	stop    time.Duration // to be frozen for this long at the next gap
+	suspend bool
+	slow    [3][2]lateness // of packets to and from a shard
+}
+
+// A lateness is what packets take longer that are sent before a time.
+type lateness struct{ by, until time.Duration }
+
+func newProc(w *world, name string) proc {
+	return proc{w: w, name: name, rate: 0.98 + 0.04*w.rng.Float64(), offset: w.between(0, time.Hour)}
+}
+
+func (p *proc) now() Instant {
+	scale := func(d time.Duration) time.Duration { return time.Duration(float64(d) * p.rate) }
+	return Instant{Mono: time.Hour + scale(p.w.t-p.asleep), Wall: 1000*time.Hour + scale(p.w.t) + p.offset}
+}
+
+// do runs f in the process: at once, or when it is no longer frozen. Then what
+// has piled up runs in any order, as goroutines do.
+func (p *proc) do(f func()) {
+	switch {
+	case p.dead:
+	case p.w.t < p.thaw:
+		p.w.at(p.thaw+p.w.between(0, 3*time.Millisecond), func() { p.do(f) })
+	default:
+		f()
+	}
+}
+
+func (p *proc) after(d time.Duration, f func()) { p.w.in(d, func() { p.do(f) }) }
+
+// gap is where a goroutine may lose the processor, or the process may stop: what
+// goes wrong is mostly between a check and what was checked.
+func (p *proc) gap(f func()) {
+	if p.stop > 0 && p.w.chance(0.3) {
+		d := p.stop
+		p.stop = 0
+		p.freeze(d, p.suspend)
+	}
+	switch x := p.w.rng.Float64(); {
+	case p.w.t < p.thaw:
+		p.do(f)
+	case x < 0.6:
+		f()
+	case x < 0.98:
+		p.after(p.w.spread(10*time.Microsecond, 5*time.Millisecond), f)
+	default:
+		p.after(p.w.spread(time.Millisecond, 300*time.Millisecond), f)
+	}
+}
+
+// freeze stops the process for a while. A machine that is suspended takes the
+// monotonic clock with it.
+func (p *proc) freeze(d time.Duration, suspend bool) {
+	if p.dead || p.w.t < p.thaw {
+		return
+	}
+	p.w.stats.frozen++
+	p.w.log("%s frozen for %v, suspended %v", p.name, d, suspend)
+	p.thaw = p.w.t + d
+	if suspend {
+		p.w.at(p.thaw, func() { p.asleep += d })
+	}
+}
