@@ -85,6 +85,9 @@ func (t *term) sync(ctx context.Context, from protocol.Side, keys []string) (n t
 			left = append(left, r.Key)
 			continue
 		}
+		if r.Action != keysync.None {
+			t.log.Debug("key repaired", "op", "sync", "key", r.Key, "diff", r.Diff.String(), "from", from.String())
+		}
 		switch r.Action {
 		case keysync.Copied:
 			n.Copied++

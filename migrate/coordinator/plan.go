@@ -3,8 +3,10 @@ package coordinator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/transload/transload/internal/command"
 	"github.com/transload/transload/internal/control"
@@ -32,19 +34,37 @@ func (p *plan) skip(key string) bool {
 	return strings.HasPrefix(key, control.Reserved) || p.router.Cold(key)
 }
 
+// toldWithin is how long a member that has just booted has to tell its workloads.
+const toldWithin = 5 * time.Second
+
 // readPlan learns the workloads from the members on both rolls.
 func (c *Coordinator) readPlan(ctx context.Context, sides [3]*side) (*plan, []protocol.Entry, error) {
-	var all []protocol.Entry
+	for began := time.Now(); ; {
+		all, err := bothRolls(ctx, sides)
+		if err != nil {
+			return nil, nil, err
+		}
+		p, err := c.planOf(all)
+		if !errors.Is(err, errUntold) || time.Since(began) > toldWithin || !pause(ctx, lookEvery) {
+			return p, all, err
+		}
+	}
+}
+
+// bothRolls returns the entries of both rolls; a member is mostly on both.
+func bothRolls(ctx context.Context, sides [3]*side) (all []protocol.Entry, err error) {
 	for _, s := range protocol.Sides {
 		roll, err := sides[s].store.Roll(ctx)
 		if err != nil {
-			return nil, nil, fmt.Errorf("coordinator: %w", err)
+			return nil, fmt.Errorf("coordinator: %w", err)
 		}
 		all = append(all, roll...)
 	}
-	p, err := c.planOf(all)
-	return p, all, err
+	return all, nil
 }
+
+// errUntold means that no member has told its workloads yet.
+var errUntold = errors.New("coordinator: no member on the roll has told its workloads")
 
 // planOf returns the plan that all members have.
 func (c *Coordinator) planOf(roll []protocol.Entry) (*plan, error) {
@@ -56,26 +76,30 @@ func (c *Coordinator) planOf(roll []protocol.Entry) (*plan, error) {
 		return newPlan(c.opts.Workloads), nil
 	}
 	var p *plan
-	who := ""
 	for _, e := range roll {
-		var about migrate.About
-		if err := json.Unmarshal(e.About, &about); err != nil {
-			return nil, fmt.Errorf("coordinator: what member %s tells of itself: %w", e.ID, err)
+		if e.Plan != roll[0].Plan {
+			return nil, refuse("members", "deploy the same migrate.Options.Workloads everywhere; a member that has died without a goodbye leaves the roll when it is fenced",
+				"members %s and %s have different workloads", roll[0].ID, e.ID)
 		}
-		mine := newPlan(about.Workloads)
-		if mine.digest != e.Plan {
+		about, ok := aboutOf(e)
+		if !ok || p != nil {
+			continue
+		}
+		if p = newPlan(about.Workloads); p.digest != e.Plan {
 			return nil, refuse("members", "run the migrate command of the version that the app was built with",
 				"member %s has workloads that this program counts differently", e.ID)
 		}
-		if p == nil {
-			p, who = mine, e.ID
-		}
-		if p.digest != mine.digest {
-			return nil, refuse("members", "deploy the same migrate.Options.Workloads everywhere; a member that has died without a goodbye leaves the roll when it is fenced",
-				"members %s and %s have different workloads", who, e.ID)
-		}
+	}
+	if p == nil {
+		return nil, errUntold
 	}
 	return p, nil
+}
+
+// aboutOf returns what a member tells of itself, if it has told it.
+func aboutOf(e protocol.Entry) (about migrate.About, ok bool) {
+	ok = len(e.About) > 0 && json.Unmarshal(e.About, &about) == nil
+	return about, ok
 }
 
 // A view is which side answers for which key, by both records.

@@ -192,4 +192,3 @@ func (pr *proof) pass(ctx context.Context) (differ int, err error) {
 }
 
 func (pr *proof) wanted(key string) bool { return !pr.v.skip(key) && pr.v.moving(key) }
-

@@ -33,7 +33,7 @@ type term struct {
 	clock clock
 	sides [3]*side   // for records, lock and fences: each script checks the lock
 	keys  [3]*copier // for keys: each connection checks the lock
-	verb  string // for which it leads
+	verb  string     // for which it leads
 	end   context.CancelCauseFunc
 	wg    sync.WaitGroup
 

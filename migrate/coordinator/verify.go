@@ -1,0 +1,278 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/keysync"
+	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/topology"
+)
+
+const (
+	// looks is how often a key that differs is compared again before it counts:
+	// under load most differences are copies on their way.
+	looks = 6
+
+	// lookAgainAfter is the pause before the second comparison; each later one is
+	// twice as long.
+	lookAgainAfter = 150 * time.Millisecond
+
+	// shownDifferences bounds the differences that a report names.
+	shownDifferences = 50
+)
+
+// A VerifyRequest says what is to be compared.
+type VerifyRequest struct {
+	Sample int `json:"sample,omitempty"` // about so many keys of each side, taken at random; 0 means all
+}
+
+// A VerifyReport tells how the sides differ.
+type VerifyReport struct {
+	Phase     protocol.Phase              `json:"phase"`
+	Compared  int64                       `json:"compared"`
+	Different int64                       `json:"different"`
+	Failed    int64                       `json:"failed"`                 // could not be compared
+	Workloads map[string]map[string]int64 `json:"by_workload"`            // workload → kind of difference → keys
+	Examples  []Difference                `json:"examples,omitempty"`     // the first of them
+	Skipped   int64                       `json:"skipped_cold,omitempty"` // keys of cold workloads, which are not carried
+	Began     time.Time                   `json:"began"`
+	Took      float64                     `json:"took_s"`
+}
+
+// A Difference is one key whose mirror is not equal to its authority.
+type Difference struct {
+	Key       string        `json:"key"`
+	Workload  string        `json:"workload"`
+	Authority protocol.Side `json:"authority"`
+	Kind      string        `json:"kind"` // missing, extra, type, value or expiry; or error
+}
+
+// Verify compares the sides, in both directions, and changes nothing. It needs no
+// lock and may run beside everything else: a key that differs is looked at again,
+// for up to ten seconds, before it counts. Differences are ErrDiffer.
+func (c *Coordinator) Verify(ctx context.Context, req VerifyRequest) (VerifyReport, error) {
+	rep := VerifyReport{Workloads: map[string]map[string]int64{}, Began: time.Now().UTC()}
+	if req.Sample < 0 {
+		return rep, fmt.Errorf("%w: Sample: %d is negative", ErrOption, req.Sample)
+	}
+	recs, err := c.readings(ctx)
+	if err != nil {
+		return rep, err
+	}
+	if rep.Phase = recs.phase(); !rep.Phase.Leased() {
+		return rep, refuse("phase", "begin with `migrate shadow`; after `finish` there is nothing to compare with", "the migration is %v: the sides are not kept equal", rep.Phase)
+	}
+	p, _, err := c.readPlan(ctx, c.sides)
+	if err != nil {
+		return rep, err
+	}
+	v := &verifier{c: c, plan: p, req: req, rep: &rep}
+	for _, s := range protocol.Sides {
+		v.keys[s] = keysync.NewSide(c.sides[s].client)
+		if c.config(s).Mode == topology.Cluster {
+			v.keys[s] = keysync.NewClusterSide(c.sides[s].client)
+		}
+	}
+	err = v.run(ctx)
+	rep.Took = time.Since(rep.Began).Seconds()
+	if err == nil && rep.Different+rep.Failed > 0 {
+		err = fmt.Errorf("%w: %d of %d keys", ErrDiffer, rep.Different+rep.Failed, rep.Compared)
+	}
+	return rep, err
+}
+
+// readings reads both records as they are now.
+func (c *Coordinator) readings(ctx context.Context) (r readings, err error) {
+	for _, s := range protocol.Sides {
+		if r[s], err = c.sides[s].store.Read(ctx, false); err != nil {
+			return r, fmt.Errorf("coordinator: %w", err)
+		}
+	}
+	return r, nil
+}
+
+type verifier struct {
+	c    *Coordinator
+	plan *plan
+	req  VerifyRequest
+	keys [3]*keysync.Side
+
+	mu    sync.Mutex
+	rep   *VerifyReport
+	total int64
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	for _, s := range protocol.Sides {
+		n, err := dbSize(ctx, v.c.sides[s].client)
+		if err != nil {
+			return fmt.Errorf("coordinator: count the keys of the %v: %w", s, err)
+		}
+		v.total += n
+	}
+	for _, s := range protocol.Sides {
+		if err := v.side(ctx, s); err != nil {
+			return fmt.Errorf("coordinator: verify the keys of the %v: %w", s, err)
+		}
+	}
+	return nil
+}
+
+// side compares the keys that are found on one side. Those of which the other
+// side has the authority are compared here only if that side lacks them: the
+// others are found there.
+func (v *verifier) side(ctx context.Context, s protocol.Side) error {
+	return v.c.sides[s].client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
+		if v.req.Sample > 0 {
+			return v.sample(ctx, s, node)
+		}
+		return scanNode(ctx, node, "", func(keys []string) error { return v.compare(ctx, keys) })
+	})
+}
+
+// sample compares keys that a server picks.
+func (v *verifier) sample(ctx context.Context, _ protocol.Side, node *redis.Client) error {
+	for left := v.req.Sample; left > 0; left -= keysAtOnce {
+		p := node.Pipeline()
+		cmds := make([]*redis.StringCmd, min(left, keysAtOnce))
+		for i := range cmds {
+			cmds[i] = p.RandomKey(ctx)
+		}
+		_, _ = p.Exec(ctx) // each reply is looked at below
+		var keys []string
+		for _, cmd := range cmds {
+			key, err := cmd.Result()
+			if err == redis.Nil { // an empty server
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		if err := v.compare(ctx, slices.Compact(keys)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare compares keys, those that differ again and again, and counts.
+func (v *verifier) compare(ctx context.Context, keys []string) error {
+	for batch := range slices.Chunk(v.wanted(keys), keysAtOnce) {
+		left, err := v.differing(ctx, batch)
+		if err != nil {
+			return err
+		}
+		for wait, n := lookAgainAfter, 1; len(left) > 0 && n < looks; wait, n = 2*wait, n+1 {
+			if !pause(ctx, wait) {
+				return context.Cause(ctx)
+			}
+			again := make([]string, 0, len(left))
+			for _, d := range left {
+				again = append(again, d.Key)
+			}
+			if left, err = v.differing(ctx, again); err != nil {
+				return err
+			}
+		}
+		v.count(len(batch), left)
+	}
+	return nil
+}
+
+// wanted leaves out the migration's own keys, copies that are not whole yet, and
+// cold workloads.
+func (v *verifier) wanted(keys []string) []string {
+	out := make([]string, 0, len(keys))
+	cold := int64(0)
+	for _, key := range keys {
+		switch {
+		case v.plan.router.Cold(key):
+			cold++
+		case !v.plan.skip(key) && !keysync.IsTemp(key):
+			out = append(out, key)
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.rep.Skipped += cold
+	return out
+}
+
+// differing compares keys once, each with its authority as the records have it
+// now: a move may be under way.
+func (v *verifier) differing(ctx context.Context, keys []string) (out []Difference, err error) {
+	recs, err := v.c.readings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := &view{plan: v.plan}
+	for _, s := range protocol.Sides {
+		now.rec[s] = recs[s].Record
+	}
+	var by [3][]string
+	for _, key := range keys {
+		s := now.authority(key)
+		if s == protocol.None { // between commit and grant both have the same
+			s = protocol.Source
+		}
+		by[s] = append(by[s], key)
+	}
+	for _, s := range protocol.Sides {
+		if len(by[s]) == 0 {
+			continue
+		}
+		results, err := keysync.Compare(ctx, v.keys[s], v.keys[s.Other()], by[s], keysync.Options{})
+		if len(results) == 0 && err != nil {
+			return nil, err
+		}
+		for _, r := range results {
+			d := Difference{Key: r.Key, Workload: v.plan.router.Workload(r.Key), Authority: s, Kind: r.Diff.String()}
+			switch {
+			case r.Err != nil:
+				d.Kind = "error"
+			case r.Diff == keysync.Equal:
+				continue
+			}
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+func (v *verifier) count(compared int, left []Difference) {
+	v.mu.Lock()
+	v.rep.Compared += int64(compared)
+	for _, d := range left {
+		if d.Kind == "error" {
+			v.rep.Failed++
+		} else {
+			v.rep.Different++
+		}
+		kinds := v.rep.Workloads[d.Workload]
+		if kinds == nil {
+			kinds = map[string]int64{}
+			v.rep.Workloads[d.Workload] = kinds
+		}
+		kinds[strings.ReplaceAll(d.Kind, " ", "_")]++
+		if len(v.rep.Examples) < shownDifferences {
+			v.rep.Examples = append(v.rep.Examples, d)
+		}
+	}
+	p := Progress{Stage: "verify", Text: fmt.Sprintf("%d keys differ", v.rep.Different+v.rep.Failed), Keys: v.rep.Compared, Total: v.total}
+	if took := time.Since(v.rep.Began).Seconds(); took > 0 {
+		p.Rate = float64(p.Keys) / took
+		p.ETA = max(0, float64(p.Total-p.Keys)/max(p.Rate, 1))
+	}
+	v.mu.Unlock()
+	v.c.opts.Progress(p)
+}
