@@ -34,15 +34,17 @@ func raise(to *atomic.Int64, d time.Duration) {
 }
 
 // watchHold measures holds as this member sees them: from the view that parks
-// writes to the one that lets them go.
-func (g *gauges) watchHold(was, v *view, now protocol.Instant) {
+// writes for a move to the one that lets them go.
+func (g *gauges) watchHold(was, v *view, move bool, now protocol.Instant) {
+	began := was.heldSince != protocol.Instant{}
 	switch {
-	case v.held && !was.held:
+	case v.held && !began && !move:
+	case v.held && !began:
 		g.parkedLong.Store(0)
 		v.heldSince = now
 	case v.held:
 		v.heldSince = was.heldSince
-	case was.held:
+	case began:
 		d := now.Since(was.heldSince)
 		g.holds.Add(1)
 		g.holdSum.Add(int64(d))

@@ -28,7 +28,7 @@ func (m *member) install() {
 	if v.why == "" {
 		v.why = m.reason(v)
 	}
-	m.gauges.watchHold(m.view.Load(), v, m.now())
+	m.gauges.watchHold(m.view.Load(), v, m.holding(), m.now())
 	was := m.view.Swap(v)
 	close(was.changed)
 	m.old = append(m.old, was)
@@ -118,10 +118,8 @@ func (m *member) reason(v *view) string {
 	if v.phase == protocol.Unknown {
 		return "the control record has not been read yet"
 	}
-	for _, s := range protocol.Sides {
-		if mv := m.proto.Record(s).Move; mv != nil && mv.Stage == protocol.Held {
-			return "a move holds these keys"
-		}
+	if m.holding() {
+		return "a move holds these keys"
 	}
 	for _, s := range protocol.Sides {
 		if v.leased && v.pools[s] == nil {
@@ -129,6 +127,16 @@ func (m *member) reason(v *view) string {
 		}
 	}
 	return ""
+}
+
+// holding reports whether a move that is obeyed may keep writes waiting.
+func (m *member) holding() bool {
+	for _, s := range protocol.Sides {
+		if mv := m.proto.Record(s).Move; mv != nil && (mv.Stage == protocol.Held || mv.Stage == protocol.Committed && !m.proto.Record(s.Other()).At(mv.ID, protocol.Granted)) {
+			return true
+		}
+	}
+	return false
 }
 
 // waitsFor says what a parked operation waits for, with the last error of a
