@@ -21,8 +21,9 @@ const (
 	slice = time.Second
 
 	// afterSlice is how much longer than its slice a reply may take before the
-	// connection is given up: a server that is alive answers at once.
-	afterSlice = 3 * time.Second
+	// connection is given up: go-redis's own margin. A server that is only slow must
+	// not be hung up on: what it pops for a closed connection is lost.
+	afterSlice = 10 * time.Second
 
 	// unblockWithin bounds one CLIENT UNBLOCK.
 	unblockWithin = time.Second

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// censusEvery is how often a member tells its census.
+	// censusEvery is how often a member tells its census; at first it is oftener.
 	censusEvery = 10 * time.Second
 
 	// censusNames bounds what a census names that is not in the table of commands.
@@ -227,7 +227,7 @@ func (c *Client) Census() Census {
 
 // tellCensus writes the census to both sides every now and then.
 func (c *Client) tellCensus(ctx context.Context) {
-	for pause(ctx, censusEvery) {
+	for wait := time.Second; pause(ctx, wait); wait = min(2*wait, censusEvery) {
 		c.tellCensusOnce(ctx)
 	}
 }

@@ -35,7 +35,8 @@ func (c *Client) processPlain(ctx context.Context, cmd redis.Cmder) error {
 
 // anySide runs what asks a whole server on the side that serves more keys. Both
 // hold the same, since each is kept equal to the other; what is the server's own
-// (INFO, SLOWLOG) is that of this side.
+// (INFO, SLOWLOG) is that of this side. The migration's own keys, some ten, are
+// hidden from KEYS, SCAN and RANDOMKEY, and counted by DBSIZE.
 func (c *Client) anySide(ctx context.Context, cmd redis.Cmder, k *command.Command) error {
 	if k.Name == "scan" {
 		return c.scan(ctx, cmd)
@@ -50,6 +51,12 @@ func (c *Client) anySide(ctx context.Context, cmd redis.Cmder, k *command.Comman
 		if c.m.leave(p, nil) == again {
 			if !r.freely(ctx, c.m) {
 				return orCause(ctx, err)
+			}
+			continue
+		}
+		if err == nil && k.Name == "randomkey" && own(textOf(cmd)) {
+			if !r.freely(ctx, c.m) {
+				return orCause(ctx, redis.Nil)
 			}
 			continue
 		}
@@ -259,6 +266,18 @@ func mergeExists(cmd redis.Cmder, parts []*redis.Cmd) bool {
 		return true
 	}
 	return false
+}
+
+// textOf returns a reply that is a text.
+func textOf(cmd redis.Cmder) string {
+	switch cmd := cmd.(type) {
+	case *redis.StringCmd:
+		return cmd.Val()
+	case *redis.Cmd:
+		s, _ := cmd.Text()
+		return s
+	}
+	return ""
 }
 
 func setText(cmd redis.Cmder, text string) bool {

@@ -20,10 +20,14 @@ func TestLoad(t *testing.T) {
 	}{
 		"standalone": func(t *testing.T) interface {
 			Env(string) map[string]string
-		} { return redistest.Standalone(t, redistest.Options{Password: "two"}) },
+		} {
+			return redistest.Standalone(t, redistest.Options{Password: "two"})
+		},
 		"cluster": func(t *testing.T) interface {
 			Env(string) map[string]string
-		} { return redistest.Cluster(t, redistest.Options{}) },
+		} {
+			return redistest.Cluster(t, redistest.Options{})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			source := redistest.Standalone(t, redistest.Options{})

@@ -44,8 +44,8 @@ func (r *retrier) retry(ctx context.Context, m *member, err error, blocking bool
 	return pause(ctx, backoff(r.tries))
 }
 
-// freely pauses before a try that does not count. It ends when an operation has
-// waited for as long as it may.
+// freely pauses before a try that does not count, but for the first. It reports
+// false when an operation has waited for as long as it may.
 func (r *retrier) freely(ctx context.Context, m *member) bool {
 	if r.began.IsZero() {
 		r.began = time.Now()
@@ -59,7 +59,10 @@ func (r *retrier) freely(ctx context.Context, m *member) bool {
 		return false
 	}
 	r.free++
-	return pause(ctx, min(time.Millisecond<<min(r.free-1, 10), 50*time.Millisecond))
+	if r.free == 1 {
+		return ctx.Err() == nil // mostly the view is new already
+	}
+	return pause(ctx, min(time.Millisecond<<min(r.free-2, 10), 50*time.Millisecond))
 }
 
 func backoff(try int) time.Duration {

@@ -83,7 +83,7 @@ func (c *Client) keyed(ctx context.Context, cmd redis.Cmder, k *command.Command,
 		err = c.send(ctx, p, cmd, k)
 		switch c.m.leave(p, units) {
 		case again:
-			if !r.freely(ctx, c.m) {
+			if cmd.NoRetry() || !r.freely(ctx, c.m) {
 				return orCause(ctx, err)
 			}
 			continue
@@ -103,8 +103,8 @@ func (c *Client) keyed(ctx context.Context, cmd redis.Cmder, k *command.Command,
 		if k.Script && refusedByServer(err) {
 			c.wrote(p, cmd, k) // what it wrote before it failed stays written
 		}
-		if !r.retry(ctx, c.m, err, false) {
-			return c.orClosed(err)
+		if cmd.NoRetry() && !neverSent(err) || !r.retry(ctx, c.m, err, false) {
+			return c.orClosed(err) // NoRetry: the reply goes to a writer of the caller's
 		}
 	}
 }

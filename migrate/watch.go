@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
 	"github.com/transload/transload/internal/protocol"
 )
+
+// unwatchWithin bounds the UNWATCH after a transaction that was not sent.
+const unwatchWithin = time.Second
 
 // Watch runs fn with a transaction on the side that has the watched keys. All
 // that fn does with it goes to that side. Each of its commands is admitted by
@@ -45,7 +49,7 @@ func (c *Client) Watch(ctx context.Context, fn func(*redis.Tx) error, keys ...st
 					return err
 				}
 			}
-			tx.AddHook(txGuard{c, p, units})
+			tx.AddHook(txGuard{c, tx, p, units})
 			return fn(tx)
 		}, keys...)
 		c.m.leave(p, units)
@@ -64,6 +68,7 @@ func (c *Client) Watch(ctx context.Context, fn func(*redis.Tx) error, keys ...st
 // A txGuard admits what runs on the connection of one Watch.
 type txGuard struct {
 	c       *Client
+	tx      *redis.Tx
 	at      pass // under which the keys were watched
 	watched []unit
 }
@@ -120,8 +125,10 @@ func (g txGuard) run(ctx context.Context, cmds []redis.Cmder, send func() error)
 	if b.write {
 		units = append(slices.Clip(units), g.watched...)
 	}
-	if len(units) == 0 && !b.all {
-		return send() // PING and the like
+	if len(units) == 0 && !b.all { // PING, PUBLISH and the like
+		err := send()
+		g.c.echoBatch(g.at, cmds)
+		return err
 	}
 	p, err := m.enter(ctx, units, b.write)
 	if errors.Is(err, ErrSplitAuthority) {
@@ -132,8 +139,11 @@ func (g txGuard) run(ctx context.Context, cmds []redis.Cmder, send func() error)
 	}
 	if p.pool != g.at.pool {
 		m.leave(p, units)
-		if other, _, _ := m.view.Load().place(g.watched, false); len(g.watched) > 0 && other == g.at.side {
-			return m.splitError("a transaction", units) // what was watched has not moved: the keys are of the other side
+		// A pool may be another one and its side the same: a migration has begun, or a
+		// lease has ended. Only where what was watched stays while the keys lie on the
+		// other side would trying again be of no use.
+		if at, _, _ := p.view.place(g.watched, false); len(g.watched) > 0 && at == g.at.side && at != p.side {
+			return m.splitError("a transaction", units)
 		}
 		return redis.TxFailedErr
 	}
@@ -145,8 +155,19 @@ func (g txGuard) run(ctx context.Context, cmds []redis.Cmder, send func() error)
 		return unknownOutcome(err)
 	case v == believed && b.write && (err == nil || errors.Is(err, redis.Nil) || partly(err)):
 		g.c.wroteBatch(p, cmds)
+		g.c.echoBatch(p, cmds)
 	}
 	return err
+}
+
+// fail ends a transaction without sending it. go-redis takes it that the server
+// has forgotten the watched keys by then; it has not, and whoever got the
+// connection next would find its own transaction failed.
+func (g txGuard) fail(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), unwatchWithin)
+	defer cancel()
+	_ = g.tx.Unwatch(ctx).Err() // a connection that cannot be asked is not used again
+	return redis.TxFailedErr
 }
 
 // partly reports whether a pipeline that ended with err may have written all the

@@ -112,6 +112,25 @@ func TestWatchAcrossMove(t *testing.T) {
 	}
 }
 
+// A WATCH that is open when a migration begins has another connection pool
+// afterwards, but its keys are where they were: it is a lost race.
+func TestWatchAcrossShadow(t *testing.T) {
+	p := embeddedPair(t)
+	c := p.member()
+	ctx := t.Context()
+	err := c.Watch(ctx, func(tx *redis.Tx) error {
+		if err := tx.Get(ctx, "k").Err(); !errors.Is(err, redis.Nil) {
+			return err
+		}
+		p.shadow(c)
+		_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error { pipe.Set(ctx, "k", "new", 0); return nil })
+		return err
+	}, "k")
+	if !errors.Is(err, redis.TxFailedErr) {
+		t.Errorf("got %v; want TxFailedErr", err)
+	}
+}
+
 // An EXEC that meets a hold waits; then it goes through or fails, as the move ends.
 func TestExecMeetsHold(t *testing.T) {
 	p := embeddedPair(t)
@@ -142,4 +161,33 @@ func TestExecMeetsHold(t *testing.T) {
 		}
 	}
 	p.mirrored("k", "abort")
+}
+
+// A transaction that failed because its keys had moved leaves no WATCH behind on
+// its connection: the next user of that would fail without a reason.
+func TestFailedWatchLeavesNothing(t *testing.T) {
+	p := realPair(t)
+	p.cfg[protocol.Source].PoolSize = 2
+	c := p.member()
+	p.shadow(c)
+	ctx := t.Context()
+	mv := p.prepare(protocol.Source, everything(100))
+	err := c.Watch(ctx, func(tx *redis.Tx) error {
+		mv.hold()
+		mv.flip()
+		p.obeyed(c)
+		_, err := tx.TxPipelined(ctx, func(pipe redis.Pipeliner) error { pipe.Set(ctx, "k", 1, 0); return nil })
+		return err
+	}, "k")
+	if !errors.Is(err, redis.TxFailedErr) {
+		t.Fatalf("got %v; want TxFailedErr", err)
+	}
+	c.Set(ctx, "k", 2, 0)
+	p.mirrored("k", "2") // the source's copy of the key has changed since it was watched
+	p.move(protocol.Target, everything(0), c)
+	for range 10 {
+		if _, err := c.TxPipelined(ctx, func(pipe redis.Pipeliner) error { pipe.Incr(ctx, "n"); return nil }); err != nil {
+			t.Errorf("the next transaction: %v", err)
+		}
+	}
 }
