@@ -49,8 +49,13 @@ func (c *Client) Watch(ctx context.Context, fn func(*redis.Tx) error, keys ...st
 					return err
 				}
 			}
-			tx.AddHook(txGuard{c, tx, p, units})
-			return fn(tx)
+			g := txGuard{c, tx, p, units}
+			tx.AddHook(g)
+			err := fn(tx)
+			if ctx.Err() != nil {
+				_ = g.fail(ctx) // go-redis would try with a context that is done
+			}
+			return err
 		}, keys...)
 		c.m.leave(p, units)
 		if called {
@@ -145,7 +150,7 @@ func (g txGuard) run(ctx context.Context, cmds []redis.Cmder, send func() error)
 		if at, _, _ := p.view.place(g.watched, false); len(g.watched) > 0 && at == g.at.side && at != p.side {
 			return m.splitError("a transaction", units)
 		}
-		return redis.TxFailedErr
+		return g.fail(ctx)
 	}
 	err = send()
 	switch v := m.leave(p, units); {
