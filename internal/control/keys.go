@@ -15,6 +15,7 @@ type Keys struct {
 	Identity string // stands for the run id where the server has none
 	Census   string // hash: member id → what its app does
 	Requests string // hash: what other processes ask of the coordinator, and its answers
+	Seen     string // hash: the member that refreshed last, and when
 	Nudge    string // channel: the record has changed
 	Acks     string // channel: a member has acknowledged
 }
@@ -24,7 +25,7 @@ func KeysOf(name string) Keys {
 	p := Prefix(name)
 	return Keys{
 		Control: p + "control", Roll: p + "roll", Events: p + "events", Lock: p + "lock",
-		Identity: p + "identity", Census: p + "census", Requests: p + "requests",
+		Identity: p + "identity", Census: p + "census", Requests: p + "requests", Seen: p + "seen",
 		Nudge: p + "nudge", Acks: p + "acks",
 	}
 }

@@ -116,7 +116,7 @@ func TestNames(t *testing.T) {
 		}
 	}
 	k := KeysOf("n")
-	for _, key := range []string{k.Control, k.Roll, k.Events, k.Lock, k.Identity, k.Census, k.Requests, k.Nudge, k.Acks} {
+	for _, key := range []string{k.Control, k.Roll, k.Events, k.Lock, k.Identity, k.Census, k.Requests, k.Seen, k.Nudge, k.Acks} {
 		if !strings.HasPrefix(key, Prefix("n")) || !strings.HasPrefix(key, Reserved) {
 			t.Errorf("%s does not carry the name as its tag", key)
 		}

@@ -107,7 +107,7 @@ func (s *Store) Refresh(ctx context.Context, e protocol.Entry, news, settle bool
 	if news {
 		channel = s.keys.Acks
 	}
-	keys := []string{s.keys.Control, s.keys.Roll, s.keys.Identity}
+	keys := []string{s.keys.Control, s.keys.Roll, s.keys.Identity, s.keys.Seen}
 	return s.ask(ctx, settle, func(p redis.Pipeliner) func() (string, string, error) {
 		cmd := refreshScript.EvalSha(ctx, p, keys, e.ID, line, channel)
 		return func() (string, string, error) {
