@@ -32,7 +32,12 @@ var phaseSteps = map[Phase][]Phase{
 	Soak:    {Done, Cutover, Shadow},
 }
 
-func (p Phase) String() string { return phaseNames[min(int(p), len(phaseNames)-1)] }
+func (p Phase) String() string {
+	if int(p) < len(phaseNames) {
+		return phaseNames[p]
+	}
+	return "invalid"
+}
 
 // To reports whether a migration may go from p to next, as an ErrIllegalStep
 // that names both where it may not.

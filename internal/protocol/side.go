@@ -17,7 +17,12 @@ var Sides = [...]Side{Source, Target}
 
 var sideNames = [...]string{"none", "source", "target"}
 
-func (s Side) String() string { return sideNames[min(int(s), len(sideNames)-1)] }
+func (s Side) String() string {
+	if int(s) < len(sideNames) {
+		return sideNames[s]
+	}
+	return "invalid"
+}
 
 // Other returns the opposite side; None has none.
 func (s Side) Other() Side {

@@ -11,6 +11,7 @@ import (
 type simCoord struct {
 	proc
 	locked    bool
+	old       []string // coordinators that had the lock before
 	seen      [3]struct{ lock, beat string }
 	since     [3]Instant // when the lock's beat was last seen to change
 	recs      [3]Record  // as read last
@@ -138,46 +139,45 @@ func (c *simCoord) lock(s Side, verb string, f func(holder string, changed bool,
 // takeLock waits until the lock is free on both sides, or its holder silent for
 // longer than a lease, takes it and fences the one before.
 func (c *simCoord) takeLock() {
-	old := map[string]bool{}
-	var look func(i int)
-	look = func(i int) {
-		if i == len(Sides) {
-			c.locked = true
-			var names []string
-			for name := range old {
-				names = append(names, name)
-			}
-			slices.Sort(names)
-			c.fenceAll(names, func() { c.after(time.Second, c.renew); c.leftovers() })
-			return
-		}
-		s := Sides[i]
-		again := func() { c.after(500*time.Millisecond, func() { look(i) }) }
+	again := func() { c.after(500*time.Millisecond, c.takeLock) }
+	left, free := 2, true
+	for _, s := range Sides {
 		c.lock(s, "look", func(holder string, changed bool, err error) {
-			switch {
-			case err != nil:
-				again()
-				return
-			case changed:
+			if changed {
 				c.since[s] = c.now()
 			}
-			if holder != "" && holder != c.name && c.now().Since(c.since[s]) < SilentFor {
+			other := holder != "" && holder != c.name
+			free = free && err == nil && (!other || c.now().Since(c.since[s]) >= SilentFor)
+			if other && !slices.Contains(c.old, holder) {
+				c.old = append(c.old, holder)
+			}
+			if left--; left > 0 {
+				return
+			}
+			if !free {
 				again()
 				return
 			}
-			if holder != "" && holder != c.name {
-				old[holder] = true
-			}
-			c.lock(s, "take", func(holder string, _ bool, err error) {
-				if err == nil && holder == c.name {
-					look(i + 1)
-					return
-				}
-				again()
-			})
+			c.takeSides(again)
 		})
 	}
-	look(0)
+}
+
+func (c *simCoord) takeSides(again func()) {
+	c.lock(Source, "take", func(holder string, _ bool, err error) {
+		if err != nil || holder != c.name {
+			again()
+			return
+		}
+		c.lock(Target, "take", func(holder string, _ bool, err error) {
+			if err != nil || holder != c.name {
+				again()
+				return
+			}
+			c.locked = true
+			c.fenceAll(c.old, func() { c.after(time.Second, c.renew); c.leftovers() })
+		})
+	})
 }
 
 func (c *simCoord) fenceAll(names []string, done func()) {

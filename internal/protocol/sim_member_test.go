@@ -118,7 +118,7 @@ func (sm *simMember) ask(s Side, ended func()) {
 		}
 		ended()
 	})
-	sm.gap(func() {})
+	sm.gap(atAsk, func() {})
 }
 
 func (sm *simMember) hear(s Side, seen Seen, told Ack) {

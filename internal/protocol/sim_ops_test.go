@@ -63,7 +63,7 @@ func (o *op) end() {
 func (o *op) begin() {
 	o.sm.begun++
 	o.counted, o.seq = true, o.sm.begun
-	o.sm.gap(o.check)
+	o.sm.gap(atCheck, o.check)
 }
 
 func (o *op) park() {
@@ -89,7 +89,7 @@ func (o *op) check() {
 	}
 	o.gen = sm.m.Gen(o.side)
 	o.pool = sm.pool(&sm.pools, o.side, false)
-	sm.gap(o.send)
+	sm.gap(atSend, o.send)
 }
 
 func (o *op) send() {
@@ -117,7 +117,7 @@ func (o *op) send() {
 			} else {
 				sm.put(o.pool, c)
 			}
-			sm.gap(func() { o.reply(v, safe || !w.plan.waits, err) })
+			sm.gap(atReply, func() { o.reply(v, safe || !w.plan.waits, err) })
 		})
 	})
 }
@@ -237,7 +237,7 @@ func (sm *simMember) copy(k int) {
 	}
 	read := sm.pool(&sm.pools, from, false)
 	to := sm.pool(&sm.mirrors, from.Other(), true)
-	sm.gap(func() {
+	sm.gap(atCopy, func() {
 		sm.take(read, sm.w.keys[k].shard, func(c *conn) {
 			if c == nil {
 				end()
@@ -250,7 +250,7 @@ func (sm *simMember) copy(k int) {
 					return
 				}
 				sm.put(read, c)
-				sm.gap(func() { sm.paste(k, to, v.(value), end) })
+				sm.gap(atPaste, func() { sm.paste(k, to, v.(value), end) })
 			})
 		})
 	})
@@ -263,7 +263,7 @@ func (sm *simMember) paste(k int, to *pool, v value, end func()) {
 		end()
 		return
 	}
-	sm.gap(func() {
+	sm.gap(atPasting, func() {
 		sm.take(to, sm.w.keys[k].shard, func(c *conn) {
 			if c == nil {
 				end()

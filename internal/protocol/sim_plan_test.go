@@ -32,7 +32,7 @@ func (w *world) makePlan() {
 	p.spikes = 0.0005 + 0.02*w.rng.Float64()*w.rng.Float64()
 	p.swallow = 0.02 * w.rng.Float64() * w.rng.Float64()
 	p.drop = 0.5 * w.rng.Float64()
-	if p.deaf = w.chance(0.1); p.deaf {
+	if p.deaf = w.chance(0.15); p.deaf {
 		p.drop = 1
 	}
 	p.waits = w.chance(0.5)
@@ -44,7 +44,11 @@ func (w *world) makePlan() {
 	p.quiet = never
 	p.onStage = map[Stage][]func(){}
 	p.next = nextMove
-	w.schedule(w.freezeSome)
+	w.in(w.spread(200*time.Millisecond, 5*time.Second), w.freezeSome)
+	if p.deaf {
+		w.schedule(w.freezeSome)
+		w.schedule(w.freezeSome)
+	}
 	for range w.rng.IntN(7) {
 		faults := []func(){w.freezeSome, w.freezeSome, w.failSome, w.failSome, w.hangSome, w.slowSome, w.slowSome, w.crashMember,
 			w.crashCoord, w.jumpClock, w.sideDown, w.hangAndFail, w.hangAndFail, w.breakFeed}
@@ -58,7 +62,7 @@ func (w *world) schedule(fault func()) {
 		w.in(w.spread(100*time.Millisecond, 30*time.Second), fault)
 		return
 	}
-	stages := []Stage{Prepared, Prepared, Held, Held, Held, Offered, Committed, Committed, Granted}
+	stages := []Stage{Prepared, Prepared, Prepared, Held, Held, Held, Offered, Committed, Committed, Granted}
 	s := stages[w.rng.IntN(len(stages))]
 	nth := w.rng.IntN(3)
 	lag := w.spread(50*time.Microsecond, 500*time.Millisecond)
@@ -186,7 +190,8 @@ func (w *world) moved(e MoveEnd) {
 func (w *world) someProc() *proc {
 	n := len(w.members)
 	i := w.rng.IntN(n + 1)
-	if i < n {
+	if i < n || w.plan.deaf {
+		i %= n
 		return &w.members[i].proc
 	}
 	return &w.coords[len(w.coords)-1].proc
@@ -212,8 +217,16 @@ func (w *world) freezeSome() {
 		d = w.between(15*time.Second, 35*time.Second)
 	}
 	suspend := w.chance(0.3)
-	if w.chance(0.75) {
-		p.stop, p.suspend = d, suspend
+	lo, hi := atCheck, memberSpots
+	if p == &w.coords[len(w.coords)-1].proc {
+		lo, hi = memberSpots+1, coordSpots
+	}
+	if w.plan.deaf {
+		lo, hi = atSend, atReply+1
+	}
+	if w.chance(0.8) {
+		p.stop, p.suspend, p.stopAt = d, suspend, lo+spot(w.rng.IntN(int(hi-lo)))
+		w.hot = max(w.hot, w.t+300*time.Millisecond)
 	} else {
 		p.freeze(d, suspend)
 	}

@@ -87,7 +87,7 @@ func (c *simCoord) worker() {
 				end(err)
 				return
 			}
-			c.gap(func() { c.repair(k, from.Other(), v, end) })
+			c.gap(atRepair, func() { c.repair(k, from.Other(), v, end) })
 		})
 		return
 	}
@@ -102,7 +102,7 @@ func (c *simCoord) compare(k int, from Side, f func(v value, differ bool, err er
 	left := 2
 	for _, s := range Sides {
 		read := func(n *node) any { return n.sh.st.vals[k] }
-		c.gap(func() {
+		c.gap(atCompare, func() {
 			c.call(c.w.shards[s][c.w.keys[k].shard], false, false, read, func(v any, _ *node, _ bool, err error) {
 				if err != nil {
 					failed = err

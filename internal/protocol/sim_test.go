@@ -123,7 +123,9 @@ func newWorld(seed uint64) *world {
 // play runs the world: with faults first, then in peace until all has settled.
 func (w *world) play() {
 	w.watchHolds()
-	w.run(w.plan.until, func() bool { return w.stats.committed+w.stats.aborted >= w.plan.moves && w.t > 5*time.Second })
+	w.run(w.plan.until, func() bool {
+		return w.stats.committed+w.stats.aborted >= w.plan.moves && w.stats.frozen > 0 && w.t > 5*time.Second
+	})
 	w.log("no more faults")
 	w.healed = true
 	peace := w.t

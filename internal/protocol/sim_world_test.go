@@ -157,7 +157,8 @@ type proc struct {
 	rate    float64       // of its clocks
 	asleep  time.Duration // that its monotonic clock has not counted
 	offset  time.Duration // of its wall clock
-	stop    time.Duration // to be frozen for this long at the next gap
+	stop    time.Duration // to be frozen for this long at a gap
+	stopAt  spot
 	suspend bool
 	slow    [3][2]lateness // of packets to and from a shard
 }
@@ -180,7 +181,7 @@ func (p *proc) do(f func()) {
 	switch {
 	case p.dead:
 	case p.w.t < p.thaw:
-		p.w.at(p.thaw+p.w.between(0, 3*time.Millisecond), func() { p.do(f) })
+		p.w.at(p.thaw+p.w.spread(100*time.Microsecond, 10*time.Millisecond), func() { p.do(f) })
 	default:
 		f()
 	}
@@ -188,17 +189,35 @@ func (p *proc) do(f func()) {
 
 func (p *proc) after(d time.Duration, f func()) { p.w.in(d, func() { p.do(f) }) }
 
-// gap is where a goroutine may lose the processor, or the process may stop: what
-// goes wrong is mostly between a check and what was checked.
-func (p *proc) gap(f func()) {
-	if p.stop > 0 && p.w.chance(0.3) {
-		d := p.stop
+// A spot is where a goroutine may lose the processor, or the process may stop:
+// what goes wrong is mostly between a check and what was checked.
+type spot uint8
+
+const (
+	anywhere  spot = iota
+	atCheck        // counted, and not checked
+	atSend         // checked, and not sent
+	atReply        // answered, and not believed
+	atCopy         // what is to be copied is not read
+	atPaste        // read, and not checked again
+	atPasting      // checked, and not sent
+	atAsk          // a refresh is under way
+	memberSpots
+	atCompare // a name was taken, and is not read
+	atRepair  // compared, and not repaired
+	coordSpots
+)
+
+func (p *proc) gap(at spot, f func()) {
+	if p.stop > 0 && at == p.stopAt {
+		p.freeze(p.stop, p.suspend)
 		p.stop = 0
-		p.freeze(d, p.suspend)
 	}
 	switch x := p.w.rng.Float64(); {
 	case p.w.t < p.thaw:
 		p.do(f)
+	case p.w.t < p.thaw+50*time.Millisecond: // much to catch up with
+		p.after(p.w.spread(10*time.Microsecond, 20*time.Millisecond), f)
 	case x < 0.6:
 		f()
 	case x < 0.98:
@@ -215,7 +234,7 @@ func (p *proc) freeze(d time.Duration, suspend bool) {
 		return
 	}
 	p.w.stats.frozen++
-	p.w.log("%s frozen for %v, suspended %v", p.name, d, suspend)
+	p.w.log("%s frozen for %v at spot %d, suspended %v", p.name, d, p.stopAt, suspend)
 	p.thaw = p.w.t + d
 	if suspend {
 		p.w.at(p.thaw, func() { p.asleep += d })

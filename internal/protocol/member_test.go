@@ -1,0 +1,345 @@
+package protocol
+
+import (
+	"testing"
+	"time"
+)
+
+// A desk is a member with its clock, and answers that it hears.
+type desk struct {
+	t   *testing.T
+	m   *Member
+	now Instant
+}
+
+func newDesk(t *testing.T) *desk {
+	return &desk{t: t, m: NewMember(), now: Instant{Mono: time.Hour, Wall: 1000 * time.Hour}}
+}
+
+func (d *desk) pass(dt time.Duration) { d.now = d.now.Add(dt) }
+
+// hear has the member refresh on a side that answers at once.
+func (d *desk) hear(r Record, run string, safe bool) Effects {
+	return d.m.Hear(r.Side, Seen{Gen: d.m.Gen(r.Side), Sent: d.now, RunID: run, Record: r, Safe: safe}, d.now)
+}
+
+// obeys has the member obey safe records of both sides.
+func (d *desk) obeys(recs ...Record) {
+	d.t.Helper()
+	for _, r := range recs {
+		d.hear(r, "run-"+r.Side.String(), true)
+		if got := d.m.Record(r.Side); !got.Same(r) {
+			d.t.Fatalf("obeys epoch %d of the %v; want %d", got.Epoch, r.Side, r.Epoch)
+		}
+	}
+}
+
+// lapses has a lease run out, and its pool closed.
+func (d *desk) lapses(s Side) {
+	d.t.Helper()
+	d.pass(LeaseFor)
+	if !d.m.Lapse(s, d.now) {
+		d.t.Fatal("the lease has run out, and no pool is to be closed")
+	}
+	d.m.Closed(s, d.m.Gen(s))
+}
+
+func (d *desk) epoch(s Side, want uint64) {
+	d.t.Helper()
+	if got := d.m.Record(s).Epoch; got != want {
+		d.t.Errorf("obeys epoch %d of the %v; want %d", got, s, want)
+	}
+}
+
+func TestMemberKnowsNothingAtFirst(t *testing.T) {
+	d := newDesk(t)
+	if got := d.m.Phase(); got != Unknown {
+		t.Errorf("phase: got %v; want unknown", got)
+	}
+	if got := d.m.Ranges("w"); len(got) != 1 || got[0].Read != None || got[0].Write != None {
+		t.Errorf("ranges: got %+v; want that everything waits", got)
+	}
+	d.hear(Record{Side: Target}, "t", true)
+	if got := d.m.Phase(); got != Unknown {
+		t.Errorf("phase when only the target has answered: got %v; want unknown", got)
+	}
+	d.m.Hear(Source, Seen{Gen: d.m.Gen(Source), Sent: d.now, RunID: "s"}, d.now)
+	if got := d.m.Ranges("w"); len(got) != 1 || got[0].Write != Source {
+		t.Errorf("ranges when the source has no record: got %+v; want the source alone", got)
+	}
+}
+
+func TestMemberObeysOnlySafeRecords(t *testing.T) {
+	g, k := stands(t, Source, "", "")
+	held, _ := stands(t, Source, Held, "")
+	d := newDesk(t)
+	d.obeys(g, k)
+	if eff := d.hear(held, "run-source", false); !eff.Settle || eff.View {
+		t.Errorf("got %+v; want to be told to ask the replicas", eff)
+	}
+	d.epoch(Source, g.Epoch)
+	d.pass(time.Minute) // no time makes a hold safe
+	d.lapses(Source)
+	d.hear(held, "run-source", false)
+	d.epoch(Source, g.Epoch)
+	if d.m.Lease(Source).Valid(d.now) {
+		t.Error("a member that has lost its lease has a new one under a record that it does not obey")
+	}
+	if eff := d.hear(held, "run-source", true); !eff.View {
+		t.Errorf("got %+v; want a new view", eff)
+	}
+	d.epoch(Source, held.Epoch)
+}
+
+func TestMemberKeepsItsLeaseWhileAReplicaHangs(t *testing.T) {
+	g, k := stands(t, Source, "", "")
+	held, _ := stands(t, Source, Held, "")
+	committed, _ := stands(t, Source, Committed, Offered)
+	granted := func() Record { _, k := stands(t, Source, Committed, Granted); return k }()
+	for name, tt := range map[string]struct {
+		obeyed, newer Record
+		want          bool
+	}{
+		"a hold takes nothing before it is obeyed": {g, held, true},
+		"an abort of what was not obeyed":          {g, func() Record { g, _ := stands(t, Source, "", Offered); return g }(), true},
+		"a commit takes":                           {held, committed, false},
+		"a commit of a hold that was missed":       {g, committed, false},
+		"a grant":                                  {k, granted, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.obeys(g, k)
+			if tt.obeyed.Epoch > 1 {
+				d.obeys(tt.obeyed)
+			}
+			s := tt.newer.Side
+			before := d.m.Lease(s).Sent
+			d.pass(20 * time.Millisecond)
+			if eff := d.hear(tt.newer, "run-"+s.String(), false); !eff.Settle {
+				t.Errorf("got %+v; want to be told to ask the replicas", eff)
+			}
+			d.epoch(s, tt.obeyed.Epoch)
+			if got := d.m.Lease(s).Sent != before; got != tt.want {
+				t.Errorf("lease refreshed: got %v; want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestMemberObeysAnOutcomeAfterAGrace(t *testing.T) {
+	g, k := stands(t, Source, "", "")
+	held, offered := stands(t, Source, Held, Offered)
+	committed, granted := stands(t, Source, Committed, Granted)
+	aborted, _ := stands(t, Source, "", Offered)
+	for name, tt := range map[string]struct{ obeyed, newer Record }{
+		"abort":  {held, aborted},
+		"commit": {held, committed},
+		"grant":  {offered, granted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.obeys(g, k)
+			d.obeys(tt.obeyed)
+			s, run := tt.newer.Side, "run-"+tt.newer.Side.String()
+			d.hear(tt.newer, run, false)
+			d.pass(graceFor - time.Millisecond)
+			d.hear(tt.newer, run, false)
+			d.epoch(s, tt.obeyed.Epoch)
+			d.pass(time.Millisecond)
+			d.hear(tt.newer, run, false)
+			d.epoch(s, tt.newer.Epoch)
+		})
+	}
+}
+
+func TestMemberPutsBackWhatASideForgot(t *testing.T) {
+	g, k := stands(t, Source, "", "")
+	held, _ := stands(t, Source, Held, "")
+	d := newDesk(t)
+	d.obeys(g, k, held)
+	if eff := d.hear(g, "run-2", true); !eff.Close {
+		t.Fatalf("another server: got %+v; want its pool closed first", eff)
+	}
+	d.m.Closed(Source, d.m.Gen(Source))
+	eff := d.hear(g, "run-2", true)
+	if eff.PutBack == nil || !eff.PutBack.Old.Same(g) || !eff.PutBack.New.Same(held) || eff.PutBack.Side != Source {
+		t.Fatalf("got %+v; want the held record put back over the older one", eff)
+	}
+	d.epoch(Source, held.Epoch)
+	if d.m.Lease(Source).Valid(d.now) {
+		t.Error("got a lease from a server with an older record")
+	}
+	if eff := d.hear(held, "run-2", true); !eff.View || !d.m.Lease(Source).Valid(d.now) {
+		t.Errorf("got %+v; want a lease, now that the record is back", eff)
+	}
+}
+
+func TestMemberLapse(t *testing.T) {
+	g, k := stands(t, Source, "", "")
+	d := newDesk(t)
+	d.obeys(g, k)
+	gen := d.m.Gen(Source)
+	d.pass(LeaseFor)
+	late := Seen{Gen: gen, Sent: d.now.Add(-time.Second), RunID: "run-source", Record: g, Safe: true}
+	if eff := d.m.Hear(Source, late, d.now); !eff.Close || !eff.View {
+		t.Errorf("an answer after the lease: got %+v; want the pool closed", eff)
+	}
+	if d.m.Gen(Source) != gen+1 {
+		t.Errorf("generation: got %d; want %d", d.m.Gen(Source), gen+1)
+	}
+	if eff := d.m.Hear(Source, late, d.now); !eff.Close || eff.View || d.m.Lease(Source).Valid(d.now) {
+		t.Errorf("an answer to a refresh of the old lease: got %+v; want it ignored", eff)
+	}
+	now := Seen{Gen: gen + 1, Sent: d.now, RunID: "run-source", Record: g, Safe: true}
+	d.m.Hear(Source, now, d.now)
+	if d.m.Lease(Source).Valid(d.now) {
+		t.Error("got a new lease before the pool of the old one was closed")
+	}
+	d.m.Closed(Source, gen) // of another lease: says nothing
+	if !d.m.Lapse(Source, d.now) {
+		t.Error("the pool need not be closed any more; want that it must")
+	}
+	d.m.Closed(Source, gen+1)
+	if d.m.Lapse(Source, d.now) {
+		t.Error("the pool is closed, and must be closed again")
+	}
+	if d.m.Hear(Source, now, d.now); !d.m.Lease(Source).Valid(d.now) {
+		t.Error("got no new lease after the pool was closed")
+	}
+}
+
+func TestMemberDuty(t *testing.T) {
+	g, k := stands(t, Source, "", "")
+	held, offered := stands(t, Source, Held, Offered)
+	committed, granted := stands(t, Source, Committed, Granted)
+	d := newDesk(t)
+	d.obeys(g, k)
+	if _, ok := d.m.Duty(); ok {
+		t.Error("got a duty without a move")
+	}
+	d.obeys(held)
+	duty, ok := d.m.Duty()
+	if want := (Duty{Source, "m", Held, 250 * time.Millisecond}); !ok || duty != want {
+		t.Fatalf("got %+v, %v; want %+v", duty, ok, want)
+	}
+	wrong := duty
+	wrong.Move = "other"
+	if d.m.Done(wrong, d.now) {
+		t.Error("the duty of another move was acknowledged")
+	}
+	d.lapses(Target)
+	if d.m.Done(duty, d.now) {
+		t.Error("acknowledged without a lease on the target")
+	}
+	d.m.Lapse(Source, d.now)
+	d.m.Closed(Source, d.m.Gen(Source))
+	d.obeys(held, offered)
+	if !d.m.Done(duty, d.now) || d.m.Acked() != (Ack{"m", Held}) {
+		t.Errorf("got %+v; want the hold acknowledged", d.m.Acked())
+	}
+	if _, ok := d.m.Duty(); ok {
+		t.Error("the duty stands although it is done")
+	}
+	d.obeys(committed)
+	if d.m.Acked() != (Ack{"m", Committed}) {
+		t.Errorf("got %+v; want the commit acknowledged by being obeyed", d.m.Acked())
+	}
+	d.obeys(granted)
+	if w, _, _ := d.m.Wish(d.now.Add(time.Hour)); w != Nothing {
+		t.Errorf("got wish %v after the grant", w)
+	}
+}
+
+func TestMemberWishes(t *testing.T) {
+	prepared := func() Record {
+		g, _ := stands(t, Source, "", "")
+		r, err := g.Prepare(Move{ID: "m", From: Source, Goal: map[string]int{"w": Cut(50)}, HoldMS: 250}, Stamp{2, "w", "p"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}()
+	g, k := stands(t, Source, "", "")
+	held, offered := stands(t, Source, Held, Offered)
+	committed, granted := stands(t, Source, Committed, Granted)
+	aborted, _ := stands(t, Source, "", Offered)
+	for name, tt := range map[string]struct {
+		source, target Record
+		after          time.Duration
+		want           Wish
+		force          bool
+	}{
+		"a hold within its bound":           {held, k, 250 * time.Millisecond, Nothing, false},
+		"a hold over its bound":             {held, k, 250*time.Millisecond + abortAfter, WishEnd, false},
+		"a hold with an offer":              {held, offered, time.Second, WishEnd, false},
+		"a preparation":                     {prepared, k, PrepareBound, Nothing, false},
+		"a preparation over its bound":      {prepared, k, PrepareBound + abortAfter, WishEnd, false},
+		"a commit":                          {committed, offered, 0, Nothing, false},
+		"a commit that nobody grants":       {committed, offered, abortAfter, WishOpen, false},
+		"a commit whose offer is forgotten": {committed, k, abortAfter, WishOpen, false},
+		"a commit, a lease later":           {committed, offered, SilentFor, WishOpen, true},
+		"a commit without a taker":          {committed, Record{}, time.Hour, Nothing, false},
+		"granted":                           {committed, granted, time.Hour, Nothing, false},
+		"an offer without its move":         {aborted, offered, 0, WishStrike, false},
+		"an offer seen before the hold":     {g, offered, time.Hour, Nothing, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.obeys(tt.source)
+			if !tt.target.Empty() {
+				d.obeys(tt.target)
+			}
+			w, giver, force := d.m.Wish(d.now.Add(tt.after))
+			if w != tt.want || force != tt.force || (w != Nothing && giver != Source) {
+				t.Errorf("got %v of the %v, force %v; want %v, force %v", w, giver, force, tt.want, tt.force)
+			}
+		})
+	}
+}
+
+// TestMemberCountsTheForceAnew: after a failover others may have got leases from
+// the new server under the hold, if the commit was lost until it was put back.
+func TestMemberCountsTheForceAnew(t *testing.T) {
+	committed, offered := stands(t, Source, Committed, Offered)
+	d := newDesk(t)
+	d.obeys(committed, offered)
+	d.pass(SilentFor - time.Second)
+	d.m.Lapse(Source, d.now)
+	d.m.Closed(Source, d.m.Gen(Source))
+	d.hear(committed, "run-2", true)
+	if _, _, force := d.m.Wish(d.now.Add(2 * time.Second)); force {
+		t.Error("a grant may be forced although a lease has not passed on the new server")
+	}
+	if w, _, force := d.m.Wish(d.now.Add(SilentFor)); w != WishOpen || !force {
+		t.Errorf("got %v, force %v; want a grant by force", w, force)
+	}
+}
+
+func TestMemberPhase(t *testing.T) {
+	begin := func(s Side, phase Phase, epoch uint64) Record {
+		r, err := Begin(Record{}, "n", s, "plan", []string{"w"}, Stamp{epoch, "w", phase.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Phase = phase
+		return r
+	}
+	for name, tt := range map[string]struct {
+		recs []Record
+		want Phase
+	}{
+		"source alone":               {[]Record{begin(Source, Shadow, 2)}, Shadow},
+		"target alone":               {[]Record{begin(Target, Soak, 2)}, Soak},
+		"the newer, source":          {[]Record{begin(Source, Off, 3), begin(Target, Shadow, 2)}, Off},
+		"the newer, target":          {[]Record{begin(Source, Shadow, 2), begin(Target, Cutover, 3)}, Cutover},
+		"done on one side is enough": {[]Record{begin(Source, Soak, 9), begin(Target, Done, 3)}, Done},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.obeys(tt.recs...)
+			if got := d.m.Phase(); got != tt.want {
+				t.Errorf("got %v; want %v", got, tt.want)
+			}
+		})
+	}
+}
