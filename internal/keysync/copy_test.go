@@ -113,12 +113,12 @@ func TestBatches(t *testing.T) {
 			b := newBench(t)
 			var keys []string
 			p := b.ca.Pipeline()
-			for i := range 700 {
+			for i := range 230 {
 				key := fmt.Sprintf("key:%d", i)
 				keys = append(keys, key)
 				switch i % 4 {
 				case 0:
-					p.Set(t.Context(), key, strings.Repeat("x", i*i%100_000), 0)
+					p.Set(t.Context(), key, strings.Repeat("x", i*i*i%100_000), 0)
 				case 1:
 					p.HSet(t.Context(), key, "a", i, "b", strings.Repeat("y", 100))
 				case 2:
@@ -367,7 +367,7 @@ func TestUnderWrites(t *testing.T) {
 				var wg sync.WaitGroup
 				stop := make(chan struct{})
 				wg.Go(func() { scribble(t, b.ca, stop) })
-				for range 60 {
+				for range 25 {
 					results, _ := Sync(t.Context(), b.a, b.b, keys, opts)
 					for _, r := range results {
 						if r.Err != nil && !errors.Is(r.Err, errChanged) {

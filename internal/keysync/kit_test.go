@@ -33,6 +33,15 @@ func fakeSide(t *testing.T) (*Side, redis.UniversalClient) {
 	return NewSide(c), c
 }
 
+// without makes a side do without some of what its server can do.
+func (s *Side) without(t *testing.T, change func(*Capabilities)) {
+	t.Helper()
+	if _, err := s.Capabilities(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	change(&s.caps)
+}
+
 // benches are the pairs of sides on which copies are tried.
 var benches = map[string]func(t *testing.T) *bench{
 	"dump": func(t *testing.T) *bench {
@@ -45,12 +54,16 @@ var benches = map[string]func(t *testing.T) *bench{
 		b := &bench{}
 		b.a, b.ca = realSide(t)
 		b.b, b.cb = realSide(t)
-		for _, s := range []*Side{b.a, b.b} {
-			if _, err := s.Capabilities(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			s.typedOnly()
-		}
+		b.a.without(t, func(c *Capabilities) { c.Dump, c.Restore = false, false })
+		b.b.without(t, func(c *Capabilities) { c.Dump, c.Restore = false, false })
+		return b
+	},
+	"old": func(t *testing.T) *bench {
+		b := &bench{}
+		b.a, b.ca = realSide(t)
+		b.b, b.cb = realSide(t)
+		b.a.without(t, func(c *Capabilities) { c.ExpireTime, c.ReadOnlyScripts = false, false })
+		b.b.without(t, func(c *Capabilities) { c.ExpireTime, c.ReadOnlyScripts = false, false })
 		return b
 	},
 	"other encodings": func(t *testing.T) *bench {

@@ -14,7 +14,8 @@ type Options struct {
 	Tolerance time.Duration
 	// Large is the size in bytes, as MEMORY USAGE says, beyond which a key is
 	// handled in pieces. The default is 256 KiB: DUMP and RESTORE take some
-	// milliseconds for a megabyte.
+	// milliseconds for a megabyte. Where the server runs in this process there
+	// is none: nothing is gained.
 	Large int64
 	// LargeLen is the number of elements beyond which a key that is read by
 	// type is handled in pieces. The default is 5000.
@@ -26,12 +27,11 @@ type Options struct {
 	Move string
 }
 
+const defaultLarge = 256 << 10
+
 func (o Options) withDefaults() Options {
 	if o.Check == nil {
 		o.Check = func() error { return nil }
-	}
-	if o.Large <= 0 {
-		o.Large = 256 << 10
 	}
 	if o.LargeLen <= 0 {
 		o.LargeLen = 5000

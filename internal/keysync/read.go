@@ -34,7 +34,7 @@ type reading struct {
 
 // limits say what counts as large.
 type limits struct {
-	large int64
+	large int64 // 0 for none
 	most  int
 }
 
@@ -71,7 +71,7 @@ func (s *Side) calls(caps Capabilities, tasks []task, lim limits, typed bool) (c
 		flag = 1
 	}
 	for i := 0; i < len(tasks); {
-		n, room := 1, lim.large
+		n, room := 1, max(lim.large, 1)
 		if tasks[i].size == 0 {
 			for n < per && i+n < len(tasks) && tasks[i+n].size == 0 {
 				n++

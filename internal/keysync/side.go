@@ -64,14 +64,6 @@ func (s *Side) Capabilities(ctx context.Context) (Capabilities, error) {
 	return caps, nil
 }
 
-// typedOnly makes a side that was probed read and write by type.
-func (s *Side) typedOnly() *Side {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.caps.Dump, s.caps.Restore = false, false
-	return s
-}
-
 const probeKey = tempPrefix + "{probe}"
 
 // probePayload is DUMP of the string "x" in RDB version 6, which every server

@@ -53,6 +53,9 @@ func start(ctx context.Context, from, to *Side, keys []string, opts Options, com
 	if j.toCaps, err = to.Capabilities(ctx); err != nil {
 		return nil, err
 	}
+	if j.Large <= 0 && j.fromCaps.Dump && j.toCaps.Dump {
+		j.Large = defaultLarge
+	}
 	j.results = make([]Result, len(keys))
 	tasks := make([]task, len(keys))
 	for i, key := range keys {
@@ -210,7 +213,7 @@ func (j *job) sort(r *round, p pair, took time.Duration) {
 		r.large = append(r.large, p.task)
 	case !j.compares:
 		r.writes = append(r.writes, j.writeOf(p))
-	case !r.typed && p.a.payload != p.b.payload && p.a.expiry != absent && p.b.expiry != absent:
+	case !r.typed && p.a.payload != p.b.payload && p.a.expiry != absent && p.b.expiry != absent && !p.parse():
 		r.unsure = append(r.unsure, p)
 	default:
 		result.Diff = j.differ(p, took)
@@ -218,6 +221,19 @@ func (j *job) sort(r *round, p pair, took time.Duration) {
 			r.writes = append(r.writes, j.writeOf(p))
 		}
 	}
+}
+
+// parse reads the values out of payloads that differ, if it knows how.
+func (p *pair) parse() bool {
+	a, ok := parsePayload(p.a.payload)
+	if !ok {
+		return false
+	}
+	b, ok := parsePayload(p.b.payload)
+	if ok {
+		p.a.value, p.b.value = a, b
+	}
+	return ok
 }
 
 // differ compares two readings that are whole: the same payload, or values.
@@ -237,7 +253,7 @@ func (j *job) differ(p pair, took time.Duration) Diff {
 		}
 		return Missing
 	}
-	if a.value != nil {
+	if a.value != nil && b.value != nil {
 		if d := difference(a.value, b.value); d != Equal {
 			return d
 		}

@@ -1,5 +1,6 @@
 -- Reads the value, by type, and the absolute expiry of each key in one step.
--- ARGV as in dump.lua, and the number of elements beyond which a key is large.
+-- ARGV as in dump.lua, and the number of elements beyond which a key is large;
+-- with 0 for the size no key is.
 -- Returns for each key {type, expiry, …}: the elements as their own command
 -- replies; for type 'large' and 'later' the size in place of the expiry. Last
 -- comes the server's time in milliseconds.
@@ -46,15 +47,18 @@ local read = {
 }
 
 for i = 1, #KEYS do
-  local key = KEYS[i]
+  local key, size = KEYS[i], 0
   local kind = call('TYPE', key).ok
-  local size = kind ~= 'none' and pcall('MEMORY', 'USAGE', key) or 0
-  if type(size) == 'table' then size = 0 end
+  if kind ~= 'none' and large > 0 then
+    size = pcall('MEMORY', 'USAGE', key)
+    if type(size) ~= 'number' then size = 0 end
+    if size <= large and length[kind] and call(length[kind], key) > most then size = large + 1 end
+  end
   if kind == 'none' then
     out[i] = { kind, -2 }
-  elseif size > large or (length[kind] and call(length[kind], key) > most) then
+  elseif large > 0 and size > large then
     out[i] = { 'large', size }
-  elseif size > room then
+  elseif large > 0 and size > room then
     out[i] = { 'later', size }
   elseif read[kind] then
     room = room - size

@@ -68,7 +68,7 @@ func (j *job) send(ctx context.Context, writes []write) (refused []task, err err
 		switch {
 		case w.expiry == absent:
 			cmds[i] = pipe.Do(ctx, "unlink", w.key)
-		case w.value == nil:
+		case w.payload != "":
 			cmds[i] = pipe.Do(ctx, "restore", w.key, max(w.expiry, 0), w.payload, "replace", "absttl")
 		case w.value.opaque:
 			j.results[w.index].Err = fmt.Errorf("%w: %s", errOpaque, w.value.kind)
@@ -101,7 +101,7 @@ func (j *job) send(ctx context.Context, writes []write) (refused []task, err err
 func (j *job) wrote(w write, err error, size int) (refused bool) {
 	result := &j.results[w.index]
 	if err != nil {
-		if w.value == nil && w.expiry != absent && isPlain(err) {
+		if w.payload != "" && isPlain(err) {
 			return true
 		}
 		result.Err = err
