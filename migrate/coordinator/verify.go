@@ -2,9 +2,10 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -56,7 +57,7 @@ type Difference struct {
 
 // Verify compares the sides, in both directions, and changes nothing. It needs no
 // lock and may run beside everything else: a key that differs is looked at again,
-// for up to ten seconds, before it counts. Differences are ErrDiffer.
+// for up to five seconds, before it counts. Differences are ErrDiffer.
 func (c *Coordinator) Verify(ctx context.Context, req VerifyRequest) (VerifyReport, error) {
 	rep := VerifyReport{Workloads: map[string]map[string]int64{}, Began: time.Now().UTC()}
 	if req.Sample < 0 {
@@ -73,7 +74,7 @@ func (c *Coordinator) Verify(ctx context.Context, req VerifyRequest) (VerifyRepo
 	if err != nil {
 		return rep, err
 	}
-	v := &verifier{c: c, plan: p, req: req, rep: &rep}
+	v := &verifier{c: c, plan: p, req: req, rep: &rep, left: map[string]Difference{}}
 	for _, s := range protocol.Sides {
 		v.keys[s] = keysync.NewSide(c.sides[s].client)
 		if c.config(s).Mode == topology.Cluster {
@@ -104,9 +105,11 @@ type verifier struct {
 	req  VerifyRequest
 	keys [3]*keysync.Side
 
-	mu    sync.Mutex
-	rep   *VerifyReport
 	total int64
+
+	mu   sync.Mutex
+	rep  *VerifyReport
+	left map[string]Difference // keys that differed when they were last compared
 }
 
 func (v *verifier) run(ctx context.Context) error {
@@ -122,6 +125,10 @@ func (v *verifier) run(ctx context.Context) error {
 			return fmt.Errorf("coordinator: verify the keys of the %v: %w", s, err)
 		}
 	}
+	if err := v.lookAgain(ctx); err != nil {
+		return fmt.Errorf("coordinator: verify: %w", err)
+	}
+	v.count()
 	return nil
 }
 
@@ -131,14 +138,14 @@ func (v *verifier) run(ctx context.Context) error {
 func (v *verifier) side(ctx context.Context, s protocol.Side) error {
 	return v.c.sides[s].client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
 		if v.req.Sample > 0 {
-			return v.sample(ctx, s, node)
+			return v.sample(ctx, node)
 		}
 		return scanNode(ctx, node, "", func(keys []string) error { return v.compare(ctx, keys) })
 	})
 }
 
 // sample compares keys that a server picks.
-func (v *verifier) sample(ctx context.Context, _ protocol.Side, node *redis.Client) error {
+func (v *verifier) sample(ctx context.Context, node *redis.Client) error {
 	for left := v.req.Sample; left > 0; left -= keysAtOnce {
 		p := node.Pipeline()
 		cmds := make([]*redis.StringCmd, min(left, keysAtOnce))
@@ -149,7 +156,7 @@ func (v *verifier) sample(ctx context.Context, _ protocol.Side, node *redis.Clie
 		var keys []string
 		for _, cmd := range cmds {
 			key, err := cmd.Result()
-			if err == redis.Nil { // an empty server
+			if errors.Is(err, redis.Nil) { // an empty server
 				return nil
 			}
 			if err != nil {
@@ -165,26 +172,43 @@ func (v *verifier) sample(ctx context.Context, _ protocol.Side, node *redis.Clie
 	return nil
 }
 
-// compare compares keys, those that differ again and again, and counts.
+// compare compares keys once, and keeps those that differ for later looks.
 func (v *verifier) compare(ctx context.Context, keys []string) error {
 	for batch := range slices.Chunk(v.wanted(keys), keysAtOnce) {
 		left, err := v.differing(ctx, batch)
 		if err != nil {
 			return err
 		}
-		for wait, n := lookAgainAfter, 1; len(left) > 0 && n < looks; wait, n = 2*wait, n+1 {
-			if !pause(ctx, wait) {
-				return context.Cause(ctx)
-			}
-			again := make([]string, 0, len(left))
-			for _, d := range left {
-				again = append(again, d.Key)
-			}
-			if left, err = v.differing(ctx, again); err != nil {
+		v.mu.Lock()
+		v.rep.Compared += int64(len(batch))
+		for _, d := range left {
+			v.left[d.Key] = d
+		}
+		v.mu.Unlock()
+		v.tell()
+	}
+	return nil
+}
+
+// lookAgain compares those keys again that differed, until none is left or they
+// have differed often enough.
+func (v *verifier) lookAgain(ctx context.Context) error {
+	for wait, n := lookAgainAfter, 1; len(v.left) > 0 && n < looks; wait, n = 2*wait, n+1 {
+		if !pause(ctx, wait) {
+			return context.Cause(ctx)
+		}
+		keys := slices.Sorted(maps.Keys(v.left))
+		clear(v.left)
+		for batch := range slices.Chunk(keys, keysAtOnce) {
+			left, err := v.differing(ctx, batch)
+			if err != nil {
 				return err
 			}
+			for _, d := range left {
+				v.left[d.Key] = d
+			}
 		}
-		v.count(len(batch), left)
+		v.tell()
 	}
 	return nil
 }
@@ -249,10 +273,10 @@ func (v *verifier) differing(ctx context.Context, keys []string) (out []Differen
 	return out, nil
 }
 
-func (v *verifier) count(compared int, left []Difference) {
-	v.mu.Lock()
-	v.rep.Compared += int64(compared)
-	for _, d := range left {
+// count puts the differences that stayed into the report.
+func (v *verifier) count() {
+	for _, key := range slices.Sorted(maps.Keys(v.left)) {
+		d := v.left[key]
 		if d.Kind == "error" {
 			v.rep.Failed++
 		} else {
@@ -263,16 +287,21 @@ func (v *verifier) count(compared int, left []Difference) {
 			kinds = map[string]int64{}
 			v.rep.Workloads[d.Workload] = kinds
 		}
-		kinds[strings.ReplaceAll(d.Kind, " ", "_")]++
+		kinds[d.Kind]++
 		if len(v.rep.Examples) < shownDifferences {
 			v.rep.Examples = append(v.rep.Examples, d)
 		}
 	}
-	p := Progress{Stage: "verify", Text: fmt.Sprintf("%d keys differ", v.rep.Different+v.rep.Failed), Keys: v.rep.Compared, Total: v.total}
+}
+
+// tell reports how far it is.
+func (v *verifier) tell() {
+	v.mu.Lock()
+	p := Progress{Stage: "verify", Text: fmt.Sprintf("%d keys differ so far", len(v.left)), Keys: v.rep.Compared, Total: v.total}
+	v.mu.Unlock()
 	if took := time.Since(v.rep.Began).Seconds(); took > 0 {
 		p.Rate = float64(p.Keys) / took
 		p.ETA = max(0, float64(p.Total-p.Keys)/max(p.Rate, 1))
 	}
-	v.mu.Unlock()
 	v.c.opts.Progress(p)
 }
