@@ -89,6 +89,10 @@ func (o *op) check() {
 	}
 	o.gen = sm.m.Gen(o.side)
 	o.pool = sm.pool(&sm.pools, o.side, false)
+	if !o.write {
+		sm.gap(anywhere, o.send)
+		return
+	}
 	sm.gap(atSend, o.send)
 }
 

@@ -32,8 +32,8 @@ func (w *world) makePlan() {
 	p.spikes = 0.0005 + 0.02*w.rng.Float64()*w.rng.Float64()
 	p.swallow = 0.02 * w.rng.Float64() * w.rng.Float64()
 	p.drop = 0.5 * w.rng.Float64()
-	if p.deaf = w.chance(0.15); p.deaf {
-		p.drop = 1
+	if p.deaf = w.chance(0.2); p.deaf {
+		p.drop, p.rtt = 1, w.spread(60*time.Microsecond, 500*time.Microsecond)
 	}
 	p.waits = w.chance(0.5)
 	p.tracked = !w.chance(0.1)
@@ -46,8 +46,9 @@ func (w *world) makePlan() {
 	p.next = nextMove
 	w.in(w.spread(200*time.Millisecond, 5*time.Second), w.freezeSome)
 	if p.deaf {
-		w.schedule(w.freezeSome)
-		w.schedule(w.freezeSome)
+		for range 4 {
+			w.schedule(w.freezeSome)
+		}
 	}
 	for range w.rng.IntN(7) {
 		faults := []func(){w.freezeSome, w.freezeSome, w.failSome, w.failSome, w.hangSome, w.slowSome, w.slowSome, w.crashMember,
@@ -159,6 +160,12 @@ func nextMove(w *world, r Record) (Side, map[string]int) {
 	if w.chance(0.4) {
 		from = Target
 	}
+	if w.plan.deaf { // everything goes to and fro
+		if r.Cuts["w"] == Slots {
+			return Target, map[string]int{"v": 0, "w": 0}
+		}
+		return Source, map[string]int{"v": Slots, "w": Slots}
+	}
 	for range 2 {
 		goal := map[string]int{}
 		for _, name := range []string{"v", "w"} {
@@ -213,7 +220,7 @@ func (w *world) freezeSome() {
 	}
 	p := w.someProc()
 	d := w.spread(10*time.Millisecond, 15*time.Second)
-	if w.chance(0.6) {
+	if w.chance(0.6) || w.plan.deaf {
 		d = w.between(15*time.Second, 35*time.Second)
 	}
 	suspend := w.chance(0.3)
@@ -222,7 +229,7 @@ func (w *world) freezeSome() {
 		lo, hi = memberSpots+1, coordSpots
 	}
 	if w.plan.deaf {
-		lo, hi = atSend, atReply+1
+		lo, hi = atSend, atSend+1
 	}
 	if w.chance(0.8) {
 		p.stop, p.suspend, p.stopAt = d, suspend, lo+spot(w.rng.IntN(int(hi-lo)))

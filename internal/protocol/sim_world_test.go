@@ -196,7 +196,7 @@ type spot uint8
 const (
 	anywhere  spot = iota
 	atCheck        // counted, and not checked
-	atSend         // checked, and not sent
+	atSend         // a write that is checked, and not sent
 	atReply        // answered, and not believed
 	atCopy         // what is to be copied is not read
 	atPaste        // read, and not checked again
