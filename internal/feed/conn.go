@@ -129,7 +129,7 @@ func refusal(reply any, err error) error {
 	text, ok := reply.(replyError)
 	if ok && (strings.HasPrefix(string(text), "ERR ") || strings.HasPrefix(string(text), "NOPERM ") ||
 		strings.HasPrefix(string(text), "NOPROTO ")) {
-		return fmt.Errorf("%w: %s", ErrNoTracking, text)
+		return fmt.Errorf("%w: %w", ErrNoTracking, text)
 	}
 	return err
 }

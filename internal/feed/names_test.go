@@ -151,3 +151,17 @@ func checkWatermarks(t *testing.T, f *Feed, dirty *Dirty, side redisDoer, writer
 	wg.Wait()
 	t.Logf("%d writes under %d watermarks", total, rounds)
 }
+
+// TestTLS: the feed dials as the client does, and logs in.
+func TestTLS(t *testing.T) {
+	s := redistest.Standalone(t, redistest.Options{TLS: true, ClientCerts: true, Password: "secret", Username: "app"})
+	side := open(t, s.Env("REDIS"))
+	f, dirty, _ := follow(t, side, WithName("transload:x:coordinator"))
+	do(t, side, "SET", "a", 1)
+	if got := named(t, f, dirty); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("got %v; want [a]", got)
+	}
+	if list, _ := do(t, side, "CLIENT", "LIST", "TYPE", "pubsub").(string); !strings.Contains(list, "name=transload:x:coordinator") {
+		t.Errorf("got %q; want the name", list)
+	}
+}

@@ -67,7 +67,7 @@ func (t *tracker) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close() //nolint:errcheck // it has no connections
+	defer client.Close()
 	c, err := dial(ctx, client.Options(), t.cluster, reader{
 		names:      func(names []string) { t.feed.dirty.Add(names...) },
 		everything: func() { t.feed.flushed(t) },

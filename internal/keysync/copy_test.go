@@ -271,7 +271,7 @@ func TestUnreachable(t *testing.T) {
 		t.Errorf("got %+v, %v; want an error for each key", results, err)
 	}
 	fresh := NewSide(redis.NewClient(&redis.Options{Addr: closedPort(t), MaxRetries: -1}))
-	defer fresh.client.Close() //nolint:errcheck // a test
+	defer fresh.client.Close()
 	if _, err := Copy(t.Context(), b.a, fresh, []string{"a"}, Options{}); err == nil {
 		t.Error("got no error from a server that is not there")
 	}
@@ -283,7 +283,7 @@ func closedPort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // a test
+	defer l.Close()
 	return l.Addr().String()
 }
 

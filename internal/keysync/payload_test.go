@@ -85,7 +85,7 @@ func randomKey(t *testing.T, c redis.UniversalClient, rnd *rand.Rand) {
 		case 2, 4:
 			words = append(words, randomText(rnd))
 		case 3:
-			score := []any{rnd.NormFloat64(), rnd.IntN(1000) - 500, "+inf", "-inf", -0.0, 1e300}[rnd.IntN(6)]
+			score := []any{rnd.NormFloat64(), rnd.IntN(1000) - 500, "+inf", "-inf", "-0", 1e300}[rnd.IntN(6)]
 			words = append(words, score, fmt.Sprint(randomText(rnd), i))
 		case 5:
 			words = append(words, int64(rnd.Uint64())>>(16+rnd.IntN(48)))
