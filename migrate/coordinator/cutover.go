@@ -4,34 +4,24 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/transload/transload/internal/protocol"
 )
 
-// A CutoverRequest says what is to be moved to the target.
-type CutoverRequest struct {
-	To    []int         `json:"to"`              // percent of each workload, in ascending steps
-	Only  []string      `json:"only,omitempty"`  // workloads; none means all
-	Every time.Duration `json:"every,omitempty"` // pause between two steps
-}
-
 // A CutoverResult tells what was moved.
 type CutoverResult struct {
 	Phase protocol.Phase `json:"phase"`
+	Gates []Gate         `json:"gates,omitempty"` // as they were before the last step
 	Moves []MoveReport   `json:"moves"`
 }
 
-// Cutover moves authority to the target, a step at a time.
-func (c *Coordinator) Cutover(ctx context.Context, req CutoverRequest) (res CutoverResult, err error) {
-	err = c.leading(ctx, "cutover", func(ctx context.Context, t *term) error {
-		if err := t.readyToMove(ctx); err != nil {
-			return err
-		}
-		res, err = t.cutover(ctx, req)
-		return err
-	})
-	return res, err
+// Cutover moves authority to the target, a step at a time. It is handed to the
+// coordinator that runs, if one does.
+func (c *Coordinator) Cutover(ctx context.Context, req CutoverRequest) (CutoverResult, error) {
+	req.Care = req.fill(c.opts)
+	return perform(ctx, c, "cutover", req, (*term).readyToMove, (*term).cutover)
 }
 
 // readyToMove makes a term that has just begun as ready as one that has run for
@@ -49,7 +39,7 @@ func (t *term) readyToMove(ctx context.Context) error {
 
 func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResult, err error) {
 	res.Phase = t.known().phase()
-	if err := t.checkSteps(req); err != nil {
+	if err := checkSteps(t.known(), req); err != nil {
 		return res, err
 	}
 	for i, percent := range req.To {
@@ -66,13 +56,11 @@ func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResu
 		if err := t.waitPassed(ctx); err != nil {
 			return res, err
 		}
-		hold, err := t.holdFor(goal)
-		if err != nil {
+		if res.Gates, err = t.gates(ctx, protocol.Source, goal, req.Care); err != nil {
 			return res, err
 		}
 		t.c.report("cutover", "moving to %d %%", percent)
-		report, err := t.syncer.move(ctx, protocol.Source, goal, hold)
-		t.moved(ctx, &report)
+		report, err := t.step(ctx, protocol.Source, goal, req.Care)
 		res.Moves = append(res.Moves, report)
 		res.Phase = t.known().phase()
 		if err != nil {
@@ -82,11 +70,13 @@ func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResu
 	return res, nil
 }
 
-// goal returns the cuts that the workloads shall have, without those that have
+func (t *term) goal(only []string, cut int) map[string]int { return goalOf(t.known(), only, cut) }
+
+// goalOf returns the cuts that the workloads shall have, without those that have
 // them already.
-func (t *term) goal(only []string, cut int) map[string]int {
+func goalOf(recs readings, only []string, cut int) map[string]int {
 	goal := map[string]int{}
-	for w, now := range t.known()[protocol.Source].Record.Cuts {
+	for w, now := range recs[protocol.Source].Record.Cuts {
 		if now != cut && (len(only) == 0 || slices.Contains(only, w)) {
 			goal[w] = cut
 		}
@@ -95,11 +85,11 @@ func (t *term) goal(only []string, cut int) map[string]int {
 }
 
 // checkSteps refuses steps that cannot be made.
-func (t *term) checkSteps(req CutoverRequest) error {
-	cuts := t.known()[protocol.Source].Record.Cuts
+func checkSteps(recs readings, req CutoverRequest) error {
+	cuts := recs[protocol.Source].Record.Cuts
 	for _, w := range req.Only {
 		if _, ok := cuts[w]; !ok {
-			return refuse("workload", "see `migrate status` for the names", "there is no workload %q", w)
+			return refuse("workload", "name one of these: "+strings.Join(sortedKeys(cuts), ", "), "there is no workload %q", w)
 		}
 	}
 	last := 0
@@ -123,31 +113,37 @@ func (t *term) checkSteps(req CutoverRequest) error {
 	return nil
 }
 
+// step makes one move, and looks at the members afterwards.
+func (t *term) step(ctx context.Context, from protocol.Side, goal map[string]int, care Care) (MoveReport, error) {
+	hold, err := t.holdFor(care)
+	if err != nil {
+		return MoveReport{}, err
+	}
+	report, err := t.syncer.move(ctx, from, goal, hold)
+	t.moved(ctx, &report)
+	return report, err
+}
+
 // holdFor returns how long a move may hold writes. Where everything must be
 // compared in the hold, the last pass tells whether that fits.
-func (t *term) holdFor(goal map[string]int) (time.Duration, error) {
-	o := t.c.opts
+func (t *term) holdFor(care Care) (time.Duration, error) {
 	if !t.syncer.full() {
-		return o.Hold, nil
+		return care.Hold, nil
 	}
-	need := 2*t.syncer.took() + 20*time.Millisecond // what must be repaired is compared once more
-	switch {
-	case need <= o.Hold:
-		return o.Hold, nil
-	case need <= o.MaxHold:
-		return o.MaxHold, nil
+	need := t.fullPass()
+	if need <= care.MaxHold {
+		return care.MaxHold, nil // a bound: the hold ends as soon as all is compared
 	}
 	return 0, refuse("hold", fmt.Sprintf("say --max-hold=%v if writes may be held for so long, or use a server with CLIENT TRACKING", roundUp(need)),
-		"a server has no change feed, so everything is compared in the hold: that takes about %v, and %v is allowed", need.Round(time.Millisecond), o.MaxHold)
+		"a server has no change feed, so everything is compared in the hold: that takes about %v, and %v is allowed",
+		need.Round(time.Millisecond), care.MaxHold)
 }
+
+// fullPass is how long a proof by a full pass is expected to take: what must be
+// repaired is compared once more.
+func (t *term) fullPass() time.Duration { return 2*t.syncer.took() + 20*time.Millisecond }
 
 func roundUp(d time.Duration) time.Duration {
 	const step = 100 * time.Millisecond
 	return (d + step - 1).Truncate(step)
-}
-
-// moved looks at the members after a move: how long they waited, and which have
-// fallen silent.
-func (t *term) moved(ctx context.Context, r *MoveReport) {
-	r.LongestWait = 0
 }

@@ -1,15 +1,247 @@
 package coordinator
 
-import "time"
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
-// Limits are the thresholds of the gates. Zero fields mean the default.
+	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/migrate"
+)
+
+// A Verdict is what a gate or a check comes to.
+type Verdict string
+
+// The verdicts.
+const (
+	OK      Verdict = "ok"
+	Warn    Verdict = "warn"
+	Refused Verdict = "refuse"
+	Unknown Verdict = "unknown" // cannot be told now
+)
+
+// A Gate is one condition of a move.
+type Gate struct {
+	Name      string  `json:"name"`
+	Verdict   Verdict `json:"verdict"`
+	Figure    string  `json:"figure"`
+	Threshold string  `json:"threshold,omitempty"`
+	Next      string  `json:"next,omitempty"` // what to do about it
+}
+
+// Limits are the thresholds of the gates. Zero fields mean the default; where
+// less than nothing makes no sense, a negative value shuts the gate for good.
 type Limits struct {
-	Window time.Duration // over which errors and differences must be 0; the default is 1m
+	P99         time.Duration `json:"p99,omitempty"`          // the target's p99 may always be this; the default is 5ms
+	P99Ratio    float64       `json:"p99_ratio,omitempty"`    // or so many times the source's; the default is 1.3
+	MirrorFails int64         `json:"mirror_fails,omitempty"` // copies that failed in the last minute; the default is 0
+	ReadsDiffer int64         `json:"reads_differ,omitempty"` // shadow reads that differed in the last minute; the default is 0
+	HitRate     float64       `json:"hit_rate,omitempty"`     // of the target's caches, or no lower than the source's; the default is 0.95
+	Lag         time.Duration `json:"lag,omitempty"`          // of replicas; the default is 1s
+	Skew        time.Duration `json:"skew,omitempty"`         // between the clocks of the sides; the default is 500ms
+	MinShadow   time.Duration `json:"min_shadow,omitempty"`   // only warns; the default is 168h, less than 0 means none
+	Memory      float64       `json:"memory,omitempty"`       // share of the target's memory that may be used; the default is 0.9
 }
 
 func (l Limits) withDefaults() Limits {
-	if l.Window == 0 {
-		l.Window = time.Minute
+	or := func(d *time.Duration, def time.Duration) {
+		if *d == 0 {
+			*d = def
+		}
 	}
+	orf := func(f *float64, def float64) {
+		if *f == 0 {
+			*f = def
+		}
+	}
+	or(&l.P99, 5*time.Millisecond)
+	or(&l.Lag, time.Second)
+	or(&l.Skew, 500*time.Millisecond)
+	or(&l.MinShadow, 168*time.Hour)
+	orf(&l.P99Ratio, 1.3)
+	orf(&l.HitRate, 0.95)
+	orf(&l.Memory, 0.9)
 	return l
+}
+
+// A bench is what gates are judged on: everything that was found out, at one
+// moment, about both sides and the members.
+type bench struct {
+	c      *Coordinator
+	t      *term // nil: nobody leads here, and what only a coordinator knows is not known
+	from   protocol.Side
+	goal   map[string]int
+	care   Care
+	recs   readings
+	facts  [3]facts
+	roll   map[string][3]protocol.Entry // by member, on both sides
+	about  map[string]migrate.About
+	census map[string]migrate.Census
+	others [3][]bypass
+	began  time.Time // of shadow
+	soaked time.Time // since when the target answers all
+	gates  []Gate
+}
+
+// look finds out what the gates of a move need.
+func (c *Coordinator) look(ctx context.Context, t *term, from protocol.Side, goal map[string]int, care Care) (*bench, error) {
+	sides := c.sides
+	if t != nil {
+		sides = t.sides
+	}
+	b := &bench{c: c, t: t, from: from, goal: goal, care: care, about: map[string]migrate.About{},
+		roll: map[string][3]protocol.Entry{}, census: map[string]migrate.Census{}}
+	b.facts = bothFacts(ctx, sides)
+	for _, s := range protocol.Sides {
+		if b.facts[s].Err != nil {
+			continue
+		}
+		var err error
+		if b.recs[s], err = sides[s].store.Read(ctx, false); err != nil {
+			return nil, fmt.Errorf("coordinator: %w", err)
+		}
+		if err := b.members(ctx, sides[s]); err != nil {
+			return nil, fmt.Errorf("coordinator: %w", err)
+		}
+		b.others[s] = bypasses(ctx, sides[s], c.opts.Name)
+		b.times(ctx, sides[s])
+	}
+	return b, nil
+}
+
+// members reads roll and census of one side.
+func (b *bench) members(ctx context.Context, sd *side) error {
+	roll, err := sd.store.Roll(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range roll {
+		lines := b.roll[e.ID]
+		lines[sd.Side] = e
+		b.roll[e.ID] = lines
+		if about, ok := aboutOf(e); ok {
+			b.about[e.ID] = about
+		}
+	}
+	census, err := sd.store.Census(ctx)
+	if err != nil {
+		return err
+	}
+	for id, text := range census {
+		var c migrate.Census
+		if json.Unmarshal([]byte(text), &c) == nil {
+			b.census[id] = c
+		}
+	}
+	return nil
+}
+
+// times finds in the audit when shadow and soak began.
+func (b *bench) times(ctx context.Context, sd *side) {
+	events, err := sd.store.Events(ctx, 2000)
+	if err != nil {
+		return // then they are not known
+	}
+	for _, e := range events {
+		switch e.What {
+		case "shadow on the source":
+			b.began = e.At
+		case "grant on the target":
+			b.soaked = e.At
+		}
+	}
+}
+
+func (b *bench) add(name string, v Verdict, threshold, next, figure string, args ...any) {
+	g := Gate{Name: name, Verdict: v, Threshold: threshold, Figure: fmt.Sprintf(figure, args...)}
+	if v != OK {
+		g.Next = next
+	}
+	b.gates = append(b.gates, g)
+}
+
+// judge is add with the verdict taken from a condition.
+func (b *bench) judge(name string, good bool, bad Verdict, threshold, next, figure string, args ...any) {
+	v := OK
+	if !good {
+		v = bad
+	}
+	b.add(name, v, threshold, next, figure, args...)
+}
+
+// gates judges a move, and refuses it at the first gate that is shut.
+func (t *term) gates(ctx context.Context, from protocol.Side, goal map[string]int, care Care) ([]Gate, error) {
+	b, err := t.c.look(ctx, t, from, goal, care)
+	if err != nil {
+		return nil, err
+	}
+	b.all()
+	return b.gates, shut(b.gates)
+}
+
+// shut returns the refusal of the first gate that is shut.
+func shut(gates []Gate) error {
+	for _, g := range gates {
+		if g.Verdict == Refused {
+			return &Refusal{Gate: g.Name, Figure: g.Figure, Next: g.Next}
+		}
+	}
+	return nil
+}
+
+// all judges everything, in the order in which people would ask.
+func (b *bench) all() {
+	if !b.reachable() {
+		return
+	}
+	b.membersGate()
+	b.bypassGate()
+	b.feedGates()
+	b.holdGate()
+	if b.from == protocol.Source {
+		b.latencyGate()
+		b.hitGate()
+		b.shadowAge()
+	}
+	b.mirrorGate()
+	b.readsGate()
+	b.splitGate()
+	b.serverGates()
+}
+
+func (b *bench) reachable() bool {
+	good := true
+	for _, s := range protocol.Sides {
+		if err := b.facts[s].Err; err != nil {
+			good = false
+			b.add(s.String(), Refused, "", "see that it runs and can be reached", "%v", err)
+		}
+	}
+	return good
+}
+
+func (b *bench) shadowAge() {
+	min := b.care.Limits.MinShadow
+	if min < 0 {
+		return
+	}
+	if b.began.IsZero() {
+		b.add("time in shadow", Unknown, min.String(), "see `migrate status --events`", "the audit does not tell when shadow began")
+		return
+	}
+	age := time.Since(b.began)
+	b.judge("time in shadow", age >= min, Warn, "at least "+min.String(), "go on if the load of these hours is what you will have", "%v", age.Round(time.Second))
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func some(list []string, n int) string {
+	if len(list) <= n {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:n], ", "), len(list)-n)
 }

@@ -14,6 +14,8 @@ import (
 func (t *term) keep(ctx context.Context) {
 	t.syncer.start(ctx)
 	t.wg.Go(func() { t.watchRecords(ctx) })
+	t.wg.Go(func() { t.desk.serve(ctx) })
+	t.wg.Go(func() { t.publish(ctx) })
 }
 
 // watchRecords notices what others do to the records, and puts back one that a
@@ -69,12 +71,12 @@ func (t *term) waitPassed(ctx context.Context) error {
 	s := t.syncer
 	var told time.Time
 	for {
-		if s.passed() && s.slots() == 0 && s.dirty.Len() <= fewNames {
+		if s.passed() && (s.full() || s.slots() == 0 && s.dirty.Len() <= fewNames) {
 			return nil
 		}
 		if time.Since(told) >= time.Second {
 			told = time.Now()
-			t.c.opts.Progress(s.progress())
+			t.c.tell(s.progress())
 		}
 		if !pause(ctx, 10*time.Millisecond) {
 			return fmt.Errorf("coordinator: sync pass: %w", errors.Join(context.Cause(ctx), s.why()))

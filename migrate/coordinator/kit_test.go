@@ -94,7 +94,7 @@ func (w writer) Write(b []byte) (int, error) {
 // coordinate opens a coordinator of a test's sides.
 func coordinate(t *testing.T, s sides, change ...func(*Options)) *Coordinator {
 	t.Helper()
-	o := Options{Source: s.source, Target: s.target, Logger: testLog(t, "coordinator"), MaxHold: 2 * time.Second,
+	o := Options{Source: s.source, Target: s.target, Logger: testLog(t, "coordinator"), MaxHold: longestHold,
 		Progress: func(p Progress) { writer{t}.Write(fmt.Appendf(nil, "%s: %s\n", p.Stage, p.Text)) }}
 	for _, f := range change {
 		f(&o)
@@ -189,7 +189,11 @@ func shadowing(t *testing.T, c *Coordinator) (stop func()) {
 // seed writes keys of every type to a side.
 func seed(t *testing.T, cfg topology.Config, n int) {
 	t.Helper()
-	c := client(t, cfg)
+	c, err := topology.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close() // a writer that stays connected shuts a gate
 	p := c.Pipeline()
 	for i := range n {
 		p.Set(t.Context(), fmt.Sprintf("sess:{%d}", i), fmt.Sprint("value ", i), time.Hour)

@@ -31,7 +31,7 @@ func TestLife(t *testing.T) {
 			if err != nil || res.Phase != protocol.Soak {
 				t.Fatalf("cutover: got %v, %v; want soak", res.Phase, err)
 			}
-			back, err := c.Rollback(t.Context())
+			back, err := c.Rollback(t.Context(), RollbackRequest{})
 			logMoves(t, back.Moves)
 			if err != nil || back.Phase != protocol.Shadow {
 				t.Fatalf("rollback: got %v, %v; want shadow", back.Phase, err)
@@ -41,7 +41,7 @@ func TestLife(t *testing.T) {
 			if err != nil || res.Phase != protocol.Soak {
 				t.Fatalf("cutover: got %v, %v; want soak", res.Phase, err)
 			}
-			if err := c.Finish(t.Context()); err != nil {
+			if _, err := c.Finish(t.Context(), FinishRequest{MinSoak: -1}); err != nil {
 				t.Fatalf("finish: %v", err)
 			}
 			a.verdict(t, s.target)

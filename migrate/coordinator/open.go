@@ -91,7 +91,18 @@ func probeAll(ctx context.Context, sides [3]*side) error {
 
 // report tells people how a verb goes on.
 func (c *Coordinator) report(stage, format string, args ...any) {
-	c.opts.Progress(Progress{Stage: stage, Text: fmt.Sprintf(format, args...)})
+	c.tell(Progress{Stage: stage, Text: fmt.Sprintf(format, args...)})
+}
+
+// tell tells the caller, and the process that asked for what runs.
+func (c *Coordinator) tell(p Progress) {
+	c.opts.Progress(p)
+	c.mu.Lock()
+	t := c.term
+	c.mu.Unlock()
+	if t != nil {
+		t.desk.progress(p)
+	}
 }
 
 // processID names this process among all that take part in a migration.

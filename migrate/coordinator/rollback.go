@@ -10,50 +10,50 @@ import (
 // A RollbackResult tells how far back it went.
 type RollbackResult struct {
 	Phase protocol.Phase `json:"phase"`
+	Gates []Gate         `json:"gates,omitempty"`
 	Moves []MoveReport   `json:"moves,omitempty"`
 }
 
 // Rollback gives authority back to the source: from cutover or soak to shadow,
-// with the same proof as any move, and from shadow to off.
-func (c *Coordinator) Rollback(ctx context.Context) (res RollbackResult, err error) {
-	err = c.leading(ctx, "rollback", func(ctx context.Context, t *term) error {
-		if _, err := t.recover(ctx); err != nil {
-			return err
-		}
-		if t.known().phase() == protocol.Shadow {
-			res, err = t.rollback(ctx)
-			return err
-		}
-		if err := t.readyToMove(ctx); err != nil {
-			return err
-		}
-		res, err = t.rollback(ctx)
-		return err
-	})
-	return res, err
+// with the same proof as any move, and from shadow to off. It is handed to the
+// coordinator that runs, if one does; a cutover that is under way is ended first.
+func (c *Coordinator) Rollback(ctx context.Context, req RollbackRequest) (RollbackResult, error) {
+	req.Care = req.fill(c.opts)
+	return perform(ctx, c, "rollback", req, (*term).readyToReturn, (*term).rollback)
 }
 
-func (t *term) rollback(ctx context.Context) (res RollbackResult, err error) {
+// readyToReturn makes ready for a rollback; to off nothing needs to be equal.
+func (t *term) readyToReturn(ctx context.Context) error {
+	recs, err := t.recover(ctx)
+	if err != nil {
+		return err
+	}
+	switch recs.phase() {
+	case protocol.Cutover, protocol.Soak:
+		return t.readyToMove(ctx)
+	}
+	return nil
+}
+
+func (t *term) rollback(ctx context.Context, req RollbackRequest) (res RollbackResult, err error) {
 	switch res.Phase = t.known().phase(); res.Phase {
 	case protocol.Shadow:
 		err = t.off(ctx)
 	case protocol.Cutover, protocol.Soak:
-		var hold = t.c.opts.Hold
-		if err = t.waitPassed(ctx); err != nil {
+		if err := t.waitPassed(ctx); err != nil {
 			return res, err
 		}
 		goal := t.goal(nil, 0)
-		if hold, err = t.holdFor(goal); err != nil {
+		if res.Gates, err = t.gates(ctx, protocol.Target, goal, req.Care); err != nil {
 			return res, err
 		}
 		var report MoveReport
-		report, err = t.syncer.move(ctx, protocol.Target, goal, hold)
-		t.moved(ctx, &report)
+		report, err = t.step(ctx, protocol.Target, goal, req.Care)
 		res.Moves = append(res.Moves, report)
 	case protocol.Done:
 		err = refuse("phase", "there is no way back from done but a new migration in the other direction", "the migration is done")
 	default:
-		err = refuse("phase", "nothing is to be rolled back", "the migration is %v", res.Phase)
+		err = refuse("phase", "there is nothing to roll back", "the migration is %v", res.Phase)
 	}
 	res.Phase = t.known().phase()
 	return res, err

@@ -24,11 +24,23 @@ func (c *Coordinator) Shadow(ctx context.Context) error {
 			return err
 		}
 		c.report("shadow", "the sides are equal and kept so")
-		return t.serve(ctx)
+		return t.stay(ctx)
 	})
 }
 
-// leading runs a verb as the coordinator, and says goodbye afterwards.
+// stay waits for the end of the migration, of ctx or of the term.
+func (t *term) stay(ctx context.Context) error {
+	for pause(ctx, lookEvery) {
+		if p := t.known().phase(); (p == protocol.Done || p == protocol.Off) && !t.desk.busy() {
+			t.c.report("shadow", "the migration is %v", p)
+			return nil
+		}
+	}
+	return fmt.Errorf("coordinator: shadow: %w", context.Cause(ctx))
+}
+
+// leading runs f as the coordinator. What other processes have asked for is let
+// end, and goodbye is said, before it returns.
 func (c *Coordinator) leading(ctx context.Context, verb string, f func(context.Context, *term) error) error {
 	c.verb.Lock()
 	defer c.verb.Unlock()
@@ -37,28 +49,39 @@ func (c *Coordinator) leading(ctx context.Context, verb string, f func(context.C
 		return err
 	}
 	defer t.quit(ctx)
-	c.mu.Lock()
-	c.term = t
-	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		c.term = nil
-		c.mu.Unlock()
-	}()
+	c.setTerm(t)
+	defer c.setTerm(nil)
 	err = f(within, t)
+	for err == nil && t.desk.busy() && pause(within, requestEvery) {
+	}
 	if cause := context.Cause(within); cause != nil && ctx.Err() == nil && !errors.Is(err, cause) {
 		err = errors.Join(cause, err) // it was replaced, which explains whatever else went wrong
 	}
 	return err
 }
 
-// serve waits for the end of the migration, of ctx or of the term.
-func (t *term) serve(ctx context.Context) error {
-	for pause(ctx, lookEvery) {
-		if p := t.known().phase(); p == protocol.Done || p == protocol.Off {
-			t.c.report("shadow", "the migration is %v", p)
-			return nil
-		}
+func (c *Coordinator) setTerm(t *term) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.term = t
+}
+
+// perform runs a verb: as the coordinator, after it has prepared itself for that,
+// or by handing it to the one that runs.
+func perform[A, R any](ctx context.Context, c *Coordinator, verb string, args A,
+	prepare func(*term, context.Context) error, f func(*term, context.Context, A) (R, error)) (res R, err error) {
+	err = c.leading(ctx, verb, func(ctx context.Context, t *term) error {
+		return t.desk.do(ctx, newJob(verb), func(ctx context.Context) error {
+			if err := prepare(t, ctx); err != nil {
+				return err
+			}
+			res, err = f(t, ctx, args)
+			return err
+		})
+	})
+	if errors.Is(err, ErrRunning) {
+		c.report(verb, "handed to the coordinator that runs")
+		return follow[R](ctx, c, verb, args)
 	}
-	return fmt.Errorf("coordinator: shadow: %w", context.Cause(ctx))
+	return res, err
 }

@@ -48,14 +48,15 @@ type syncer struct {
 	streams map[string]struct{} // streams, whose groups no feed reports
 	total   tally
 	trouble string // why nothing goes on
-	last    time.Time
+
+	passedAt time.Time // when the last of them did
 }
 
 // A passInfo tells how a walk goes, or went.
 type passInfo struct {
 	Began, Ended time.Time
 	Keys, Total  int64
-	Done         bool
+	Busy         time.Duration // of all walkers together
 }
 
 func newSyncer(t *term, v *view) *syncer {
@@ -211,7 +212,7 @@ func (s *syncer) walked(slots int, err error) {
 	s.pass.Ended = time.Now()
 	if err == nil && slots == protocol.Slots {
 		s.passes++
-		s.pass.Done = true
+		s.passedAt = s.pass.Ended
 		s.trouble = ""
 	}
 }
@@ -235,11 +236,12 @@ func (s *syncer) ended() time.Time {
 	return s.pass.Ended
 }
 
-// took returns how long the last walk of all slots took.
+// took returns how long the last walk of all slots would have taken had it not
+// been held back.
 func (s *syncer) took() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.pass.Ended.Sub(s.pass.Began)
+	return min(s.pass.Ended.Sub(s.pass.Began), s.pass.Busy/walkers*3/2)
 }
 
 func (s *syncer) count(n tally) {

@@ -37,6 +37,7 @@ type term struct {
 	end   context.CancelCauseFunc
 	wg    sync.WaitGroup
 
+	desk     *desk
 	markers  markers
 	settings settings
 
@@ -46,6 +47,9 @@ type term struct {
 	recs    [3]control.Reading
 	plan    *plan
 	syncer  *syncer // once there is a plan
+
+	lastMove MoveReport
+	fenced   map[string][3]protocol.Entry // during the present move, with their lines from before
 }
 
 // A copier is what keys of one side are read and written with.
@@ -62,6 +66,7 @@ func copyName(id string) string { return id + ".copy" }
 // ctx, and when another coordinator takes over. The caller ends the term.
 func (c *Coordinator) lead(ctx context.Context, verb string) (context.Context, *term, error) {
 	t := &term{c: c, id: "coordinator-" + processID(), verb: verb, log: c.log, clock: clock{time.Now()}}
+	t.desk = newDesk(t)
 	if err := t.open(); err != nil {
 		return nil, nil, errors.Join(err, t.close())
 	}

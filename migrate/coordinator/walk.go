@@ -148,6 +148,7 @@ func scanNode(ctx context.Context, node *redis.Client, kind string, f func(keys 
 func (s *syncer) batch(ctx context.Context, side protocol.Side, keys []string) error {
 	s.batches.RLock()
 	defer s.batches.RUnlock()
+	began := time.Now()
 	v := s.view.Load()
 	var own, others []string
 	for _, key := range keys {
@@ -171,6 +172,7 @@ func (s *syncer) batch(ctx context.Context, side protocol.Side, keys []string) e
 	s.count(n)
 	s.mu.Lock()
 	s.pass.Keys += int64(len(keys))
+	s.pass.Busy += time.Since(began)
 	s.mu.Unlock()
 	if err == nil {
 		err = s.note(ctx, own)

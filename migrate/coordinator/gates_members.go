@@ -1,0 +1,203 @@
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/protocol"
+)
+
+// membersGate wants every member to obey both records, with a lease on both
+// sides and the workloads of the migration.
+func (b *bench) membersGate() {
+	if len(b.roll) == 0 {
+		b.judge("members", b.c.opts.NoMembers, Refused, "at least one",
+			"deploy the app with migrate.Open and this migration's name, or say --no-members", "none is on the roll")
+		return
+	}
+	var wrong []string
+	for _, id := range sortedKeys(b.roll) {
+		if why := b.wrong(id); why != "" {
+			wrong = append(wrong, id+" "+why)
+		}
+	}
+	if len(wrong) == 0 {
+		b.add("members", OK, "", "", "%d, all obey both records and hold both leases", len(b.roll))
+		return
+	}
+	b.add("members", Refused, "every one obeys, and holds both leases",
+		"see that these processes run and reach both sides; one that has died is fenced by itself when `shadow` runs or a move begins", "%s", some(wrong, 4))
+}
+
+func (b *bench) wrong(id string) string {
+	for _, s := range protocol.Sides {
+		rec, e := b.recs[s].Record, b.roll[id][s]
+		switch {
+		case e.ID == "":
+			return fmt.Sprintf("is not on the roll of the %v", s)
+		case e.Plan != rec.Plan:
+			return "has other workloads than the migration"
+		case e.Epoch < rec.Epoch:
+			return fmt.Sprintf("does not obey the record of the %v yet", s)
+		case !e.Ready:
+			return "has no lease on both sides" + paren(e.Note)
+		}
+	}
+	return ""
+}
+
+func paren(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// splitGate finds what the app does that a step between 0 and 100 percent would
+// break: commands whose keys would lie on two sides, and that cannot be split.
+func (b *bench) splitGate() {
+	var hit []string
+	anyKey := int64(0)
+	for _, id := range sortedKeys(b.census) {
+		c := b.census[id]
+		anyKey += c.AnyKey
+		for w, cmds := range c.Whole {
+			if b.splits(w) {
+				hit = append(hit, fmt.Sprintf("%s (%s)", w, some(sortedKeys(cmds), 3)))
+			}
+		}
+	}
+	slices.Sort(hit)
+	hit = slices.Compact(hit)
+	switch {
+	case len(hit) > 0:
+		w, _, _ := strings.Cut(hit[0], " ")
+		b.add("commands with several keys", Refused, "none in a workload that is moved in part",
+			fmt.Sprintf("move these at once: --only %s --to 100", strings.ReplaceAll(w, "+", " --only ")),
+			"the app uses commands whose keys would lie on two sides: %s", some(hit, 4))
+	case anyKey > 0 && b.partial():
+		b.add("scripts without keys", Refused, "none while the sides share the keys", "move everything in one step: --to 100",
+			"the app has run %d scripts that declare no key", anyKey)
+	default:
+		b.add("commands with several keys", OK, "", "", "none that this step would split")
+	}
+}
+
+// splits reports whether the move leaves keys of some workloads, joined by +, on
+// two sides.
+func (b *bench) splits(workloads string) bool {
+	sides := map[int]bool{}
+	for w := range strings.SplitSeq(workloads, "+") {
+		cut := b.cutAfter(w)
+		if cut != 0 && cut != protocol.Slots {
+			return true
+		}
+		sides[cut] = true
+	}
+	return len(sides) > 1
+}
+
+func (b *bench) cutAfter(workload string) int {
+	if cut, ok := b.goal[workload]; ok {
+		return cut
+	}
+	return b.recs[protocol.Source].Record.Cuts[workload]
+}
+
+// partial reports whether both sides serve keys after the move.
+func (b *bench) partial() bool {
+	sides := map[int]bool{}
+	for w := range b.recs[protocol.Source].Record.Cuts {
+		cut := b.cutAfter(w)
+		if cut != 0 && cut != protocol.Slots {
+			return true
+		}
+		sides[cut] = true
+	}
+	return len(sides) > 1
+}
+
+// A bypass is a connection that writes and is nobody's of this migration.
+type bypass struct {
+	Side protocol.Side
+	Addr string
+	Name string
+	Cmd  string
+	User string
+	Idle time.Duration
+}
+
+func (x bypass) String() string {
+	return fmt.Sprintf("%s on the %v (name %q, user %s, last command %s %v ago)", x.Addr, x.Side, x.Name, x.User, x.Cmd, x.Idle)
+}
+
+// bypasses lists the connections whose last command was a write, and that are
+// neither members nor coordinators of this migration, nor servers.
+func bypasses(ctx context.Context, sd *side, name string) (out []bypass) {
+	var mu sync.Mutex
+	_ = sd.client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
+		list, err := node.Do(ctx, "client", "list", "type", "normal").Text()
+		if err != nil {
+			return err // where connections cannot be listed nobody can be named
+		}
+		for line := range strings.Lines(list) {
+			f := clientFields(line)
+			if strings.HasPrefix(f["name"], "transload:"+name+":") || !writes(f["cmd"]) {
+				continue
+			}
+			mu.Lock()
+			out = append(out, bypass{sd.Side, f["addr"], f["name"], f["cmd"], f["user"], time.Duration(number(f["idle"])) * time.Second})
+			mu.Unlock()
+		}
+		return nil
+	})
+	slices.SortFunc(out, func(a, b bypass) int { return strings.Compare(a.Addr, b.Addr) })
+	return out
+}
+
+// writes reports whether a command, as CLIENT LIST names it, changes keys.
+func writes(cmd string) bool {
+	verb, _, _ := strings.Cut(cmd, "|")
+	switch verb {
+	case "eval", "evalsha", "fcall", "exec": // may, and mostly do
+		return true
+	}
+	args := []any{verb}
+	k, ok := command.Lookup(args)
+	return ok && k.Write(args)
+}
+
+// idleWriter is how long a connection must have been idle to be only warned of:
+// it may be a pool's that was used for something once.
+const idleWriter = 5 * time.Minute
+
+// bypassGate wants nobody to write past the client.
+func (b *bench) bypassGate() {
+	var busy, idle []string
+	for _, s := range protocol.Sides {
+		for _, x := range b.others[s] {
+			if x.Idle < idleWriter {
+				busy = append(busy, x.String())
+			} else {
+				idle = append(idle, x.String())
+			}
+		}
+	}
+	switch {
+	case len(busy) == 0 && len(idle) == 0:
+		b.add("other writers", OK, "", "", "none was seen")
+	case len(busy) == 0:
+		b.add("other writers", Warn, "", "see what they are: what they write on a side that has given its keys is lost", "idle: %s", some(idle, 3))
+	case b.care.AcceptBypass:
+		b.add("other writers", Warn, "", "what they write on a side that has given its keys is lost", "accepted: %s", some(busy, 3))
+	default:
+		b.add("other writers", Refused, "none", "stop them, or have them use migrate.Open; --accept-bypass if what they write may be lost", "%s", some(busy, 3))
+	}
+}

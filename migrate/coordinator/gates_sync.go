@@ -1,0 +1,175 @@
+package coordinator
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/transload/transload/internal/protocol"
+)
+
+// nobody is why a gate cannot be judged: only a coordinator has the feeds.
+const nobody = "no coordinator runs here; judged when the step is made"
+
+// feedGates want the sync to be complete and unbroken.
+func (b *bench) feedGates() {
+	if b.t == nil {
+		b.add("sync", Unknown, "a pass has ended, and nothing is dirty", "", nobody)
+		return
+	}
+	s := b.t.syncer
+	names, slots := s.dirty.Len(), s.slots()
+	passed := s.passed()
+	b.judge("sync", passed && (slots == 0 || s.full()), Refused, "a pass has ended, no slots are dirty",
+		"wait; `migrate status` tells how far it is", "%d names and %d slots are to be compared; passes ended: %v", names, slots, passed)
+	for _, side := range protocol.Sides {
+		f := s.feeds[side]
+		if f == nil {
+			b.add("feed of the "+side.String(), Warn, "", "the proof is a full pass in the hold", "this server has no CLIENT TRACKING")
+			continue
+		}
+		since, _, whole := f.Unbroken()
+		if whole {
+			b.add("feed of the "+side.String(), OK, "", "", "unbroken for %v", time.Since(since).Round(time.Millisecond))
+			continue
+		}
+		b.add("feed of the "+side.String(), Refused, "unbroken", "see that every master of it can be reached", "%v", f.LastGap())
+	}
+	if err := b.t.mine(); err != nil {
+		b.add("lock", Refused, "held on both sides", "see that both sides answer", "%v", err)
+	} else {
+		b.add("lock", OK, "", "", "held on both sides")
+	}
+}
+
+// tripsInHold is how many round trips one after another a hold takes, with a
+// margin for the slowest member.
+const tripsInHold = 25
+
+// compareRate is how many keys a second a hold is taken to compare. Small keys
+// are compared ten times as fast.
+const compareRate = 5000
+
+// holdGate wants what must be done in the hold to fit it.
+func (b *bench) holdGate() {
+	trip := max(b.facts[protocol.Source].Trip, b.facts[protocol.Target].Trip)
+	streams := 0
+	hold := b.care.Hold
+	need := time.Duration(0)
+	if b.t != nil {
+		if usual := b.t.syncer.speed.longest(); usual > 0 {
+			trip = min(trip, usual)
+		}
+		streams = b.t.syncer.countStreams(b.goal)
+		need = time.Duration(streams+fewNames) * time.Second / compareRate
+		if b.t.syncer.full() {
+			need, hold = b.t.fullPass(), b.care.MaxHold
+		}
+	}
+	need += tripsInHold * trip
+	next := fmt.Sprintf("say --hold=%v if writes may be held for so long", roundUp(need))
+	if b.t != nil && b.t.syncer.full() {
+		next = fmt.Sprintf("say --max-hold=%v if writes may be held for so long, or use servers with CLIENT TRACKING", roundUp(need))
+	}
+	b.judge("hold", need <= hold, Refused, "at most "+hold.String(), next,
+		"about %v expected at the worst: a round trip takes %v, and %d streams are compared in it", need.Round(time.Millisecond), trip.Round(time.Microsecond), streams)
+}
+
+// countStreams counts the streams that a move would compare in its hold.
+func (s *syncer) countStreams(goal map[string]int) (n int) {
+	v := s.view.Load()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.streams {
+		if _, ok := goal[v.router.Workload(key)]; ok {
+			n++
+		}
+	}
+	return n
+}
+
+// latencyGate compares what the members measured on both sides.
+func (b *bench) latencyGate() {
+	var p99 [2]float64
+	var count [2]int64
+	for _, a := range b.about {
+		for i, l := range a.Latency {
+			p99[i] = max(p99[i], l.P99MS)
+			count[i] += l.Count
+		}
+	}
+	l := b.care.Limits
+	bound := max(ms(l.P99), l.P99Ratio*p99[0])
+	switch {
+	case len(b.about) == 0:
+	case count[1] == 0:
+		b.add("latency of the target", Unknown, fmt.Sprintf("p99 at most %.1f ms", bound),
+			"give the members ShadowReads", "no member has used the target in the last minute")
+	default:
+		b.judge("latency of the target", p99[1] <= bound, Refused, fmt.Sprintf("p99 at most %.1f ms", bound),
+			"find out what slows it down; --max-p99 sets the bound", "p99 %.1f ms; the source's is %.1f ms", p99[1], p99[0])
+	}
+}
+
+// mirrorGate wants that copies arrive.
+func (b *bench) mirrorGate() {
+	recent, trouble := int64(0), ""
+	for _, a := range b.about {
+		recent += a.Mirror.Recent
+		if a.Mirror.Error != "" {
+			trouble = ": " + a.Mirror.Error
+		}
+	}
+	limit := b.care.Limits.MirrorFails
+	b.judge("copies of the members", recent <= limit, Refused, fmt.Sprintf("at most %d failed in the last minute", limit),
+		"see that members reach both sides, and wait a minute", "%d failed in the last minute%s", recent, trouble)
+}
+
+// readsGate wants reads to show the same on both sides.
+func (b *bench) readsGate() {
+	recent, compared := int64(0), int64(0)
+	var keys []string
+	for _, a := range b.about {
+		for _, r := range a.Shadow {
+			recent += r.Recent
+			compared += r.Compared
+		}
+		keys = append(keys, a.Differ...)
+	}
+	limit := b.care.Limits.ReadsDiffer
+	b.judge("shadow reads", recent <= limit, Refused, fmt.Sprintf("at most %d differ in the last minute", limit),
+		"`migrate verify` tells more; wait a minute after it is clean", "%d differed in the last minute, of %d compared so far (such as %s)", recent, compared, some(keys, 3))
+}
+
+// hitGate wants the target's caches to be warm.
+func (b *bench) hitGate() {
+	var reads, hits [2]int64
+	for _, a := range b.about {
+		for w, r := range a.Shadow {
+			if b.cold(w) {
+				continue
+			}
+			for i := range reads {
+				reads[i] += r.Reads[i]
+				hits[i] += r.Hits[i]
+			}
+		}
+	}
+	if reads[0] == 0 || reads[1] == 0 {
+		return // nobody reads: nothing misses
+	}
+	rate := func(i int) float64 { return float64(hits[i]) / float64(reads[i]) }
+	bound := min(b.care.Limits.HitRate, rate(0))
+	b.judge("hits on the target", rate(1) >= bound, Refused, fmt.Sprintf("at least %.1f %%", 100*bound),
+		"wait until the sync has caught up, or mark the workload cold", "%.1f %%; on the source %.1f %%", 100*rate(1), 100*rate(0))
+}
+
+func (b *bench) cold(workload string) bool {
+	for _, a := range b.about {
+		for _, w := range a.Workloads {
+			if w.Name == workload {
+				return w.Cold
+			}
+		}
+	}
+	return false
+}

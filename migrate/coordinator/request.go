@@ -1,0 +1,229 @@
+package coordinator
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/transload/transload/internal/protocol"
+)
+
+// Fields of the hash of requests. What follows the prefix is a request's id.
+const (
+	askField    = "ask:"
+	answerField = "answer:"
+	cancelField = "cancel:"
+	liveField   = "live"
+)
+
+// requestEvery is how often a coordinator looks for requests, and a process that
+// asked for its answer.
+const requestEvery = 150 * time.Millisecond
+
+// A request is what one process asks of the coordinator that runs.
+type request struct {
+	Verb  string          `json:"verb"`
+	Args  json.RawMessage `json:"args,omitempty"`
+	Asker string          `json:"asker"`
+}
+
+// An answer is what became of a request. Seq grows with each change.
+type answer struct {
+	Seq      int             `json:"seq"`
+	Progress []Progress      `json:"progress,omitempty"` // the last few lines, each with its number
+	Lines    int             `json:"lines"`              // how many lines there were so far
+	Done     bool            `json:"done"`
+	Result   json.RawMessage `json:"result,omitempty"`
+	Fault    *fault          `json:"fault,omitempty"`
+}
+
+// A fault is an error on its way to another process.
+type fault struct {
+	Kind    string   `json:"kind"`
+	Text    string   `json:"text"`
+	Refusal *Refusal `json:"refusal,omitempty"`
+}
+
+// kinds of errors that a caller tells apart, by the name under which they travel.
+var faultKinds = map[string]error{
+	"aborted": ErrAborted, "replaced": ErrReplaced, "differ": ErrDiffer, "running": ErrRunning,
+	"canceled": context.Canceled, "illegal": protocol.ErrIllegalStep,
+}
+
+func faultOf(err error) *fault {
+	if err == nil {
+		return nil
+	}
+	f := &fault{Kind: "other", Text: err.Error()}
+	if r, ok := errors.AsType[*Refusal](err); ok {
+		f.Kind, f.Refusal = "refused", r
+		return f
+	}
+	for name, kind := range faultKinds {
+		if errors.Is(err, kind) {
+			f.Kind = name
+		}
+	}
+	return f
+}
+
+// err makes the error again that the coordinator had.
+func (f *fault) err() error {
+	switch {
+	case f == nil:
+		return nil
+	case f.Refusal != nil:
+		return f.Refusal
+	}
+	return &relayed{text: f.Text, kind: faultKinds[f.Kind]}
+}
+
+// A relayed error was met by the coordinator that runs.
+type relayed struct {
+	text string
+	kind error
+}
+
+func (r *relayed) Error() string { return r.text }
+func (r *relayed) Unwrap() error { return r.kind }
+
+// follow hands a verb to the coordinator that runs, and waits for its answer.
+func follow[T any](ctx context.Context, c *Coordinator, verb string, args any) (out T, err error) {
+	text, err := json.Marshal(args)
+	if err != nil {
+		return out, fmt.Errorf("coordinator: encode request: %w", err)
+	}
+	a := &asking{c: c, id: strings.ToLower(rand.Text()[:12])}
+	if err := a.put(ctx, request{Verb: verb, Args: text, Asker: processID()}); err != nil {
+		return out, err
+	}
+	defer a.clear(ctx)
+	ans, err := a.wait(ctx)
+	if err != nil {
+		return out, err
+	}
+	if len(ans.Result) > 0 {
+		if err := json.Unmarshal(ans.Result, &out); err != nil {
+			return out, fmt.Errorf("coordinator: answer to %s: %w", verb, err)
+		}
+	}
+	return out, ans.Fault.err()
+}
+
+// An asking is one request under way, as its asker sees it.
+type asking struct {
+	c    *Coordinator
+	id   string
+	on   *side
+	seen int // lines of progress handed on
+}
+
+// put writes the request to the source, or to the target if that one does not
+// answer: the coordinator looks at both.
+func (a *asking) put(ctx context.Context, r request) (err error) {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("coordinator: encode request: %w", err)
+	}
+	for _, s := range protocol.Sides {
+		a.on = a.c.sides[s]
+		if err = a.on.client.HSet(ctx, a.on.store.Keys().Requests, askField+a.id, text).Err(); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("coordinator: ask the coordinator that runs: %w", err)
+}
+
+// clear takes the request and its answer off again.
+func (a *asking) clear(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
+	defer cancel()
+	_ = a.on.client.HDel(ctx, a.on.store.Keys().Requests, askField+a.id, answerField+a.id, cancelField+a.id).Err() // a rest is harmless
+}
+
+// wait follows the answer. If ctx ends, the verb is cancelled, and what it comes
+// to then is waited for.
+func (a *asking) wait(ctx context.Context) (answer, error) {
+	w := &beats{c: a.c}
+	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	leave := ctx.Done()
+	for {
+		ans, err := a.look(patient)
+		if err == nil && ans.Done {
+			return ans, nil
+		}
+		if err := w.look(patient); err != nil {
+			return ans, err
+		}
+		select {
+		case <-leave:
+			leave = nil
+			if err := a.on.client.HSet(patient, a.on.store.Keys().Requests, cancelField+a.id, "1").Err(); err != nil {
+				return ans, context.Cause(ctx)
+			}
+			tm := time.AfterFunc(leaveFor, cancel)
+			defer tm.Stop()
+		case <-patient.Done():
+			return ans, fmt.Errorf("coordinator: the coordinator does not end what was asked of it: %w", context.Cause(ctx))
+		case <-time.After(requestEvery):
+		}
+	}
+}
+
+// look reads the answer, and hands on what it says of progress.
+func (a *asking) look(ctx context.Context) (ans answer, err error) {
+	text, err := a.on.client.HGet(ctx, a.on.store.Keys().Requests, answerField+a.id).Result()
+	if err != nil {
+		return ans, err
+	}
+	if err := json.Unmarshal([]byte(text), &ans); err != nil {
+		return ans, err
+	}
+	first := ans.Lines - len(ans.Progress)
+	for i, p := range ans.Progress {
+		if first+i >= a.seen {
+			a.c.opts.Progress(p)
+		}
+	}
+	a.seen = ans.Lines
+	return ans, nil
+}
+
+// beats watches whether the coordinator that was asked still lives.
+type beats struct {
+	c     *Coordinator
+	clock clock
+	seen  [3]sighting
+}
+
+func (b *beats) look(ctx context.Context) error {
+	if b.clock.start.IsZero() {
+		b.clock.start = time.Now()
+	}
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	alive, known := false, false
+	for _, s := range protocol.Sides {
+		h, err := b.c.sides[s].store.LockHolder(ctx)
+		if err != nil {
+			continue
+		}
+		known = true
+		if h.ID != b.seen[s].ID || h.Beat != b.seen[s].Beat {
+			if b.seen[s].ID != "" && h.ID != b.seen[s].ID {
+				return fmt.Errorf("%w: the coordinator that was asked has ended; see `migrate status`, and run the command again", ErrReplaced)
+			}
+			b.seen[s] = sighting{h, b.clock.now()}
+		}
+		alive = alive || h.ID != "" && b.clock.now().Since(b.seen[s].changed) < protocol.SilentFor
+	}
+	if known && !alive {
+		return fmt.Errorf("coordinator: the coordinator that was asked has fallen silent; see `migrate status`, and run the command again")
+	}
+	return nil
+}
