@@ -15,6 +15,7 @@ type bench struct {
 	a, b         *Side
 	ca, cb       redis.UniversalClient
 	fakeA, fakeB bool
+	old          bool // without PEXPIRETIME
 }
 
 func realSide(t *testing.T, args ...string) (*Side, redis.UniversalClient) {
@@ -59,7 +60,7 @@ var benches = map[string]func(t *testing.T) *bench{
 		return b
 	},
 	"old": func(t *testing.T) *bench {
-		b := &bench{}
+		b := &bench{old: true}
 		b.a, b.ca = realSide(t)
 		b.b, b.cb = realSide(t)
 		b.a.without(t, func(c *Capabilities) { c.ExpireTime, c.ReadOnlyScripts = false, false })

@@ -3,6 +3,7 @@ package keysync
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/redistest"
 )
 
 // mostWords is how many words a command may name or return at most while a
@@ -213,6 +216,42 @@ func TestLargeReplaced(t *testing.T) {
 	}
 	if n := do(t, b.cb, "DBSIZE"); n != int64(1) {
 		t.Errorf("got %v keys on the mirror; want 1", n)
+	}
+}
+
+// TestMirrorExpires: a mirror's key that would expire while it is mended does
+// not come back as a part of itself.
+func TestMirrorExpires(t *testing.T) {
+	b := benches["dump"](t)
+	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
+	if _, err := Sync(t.Context(), b.a, b.b, []string{"k"}, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(time.Hour).UnixMilli()
+	do(t, b.ca, "PEXPIREAT", "k", at)
+	for _, field := range []string{"field:1", "field:9000", "field:19000"} {
+		do(t, b.ca, "HSET", "k", field, "new")
+	}
+	soon := time.Now().Add(300 * time.Millisecond)
+	do(t, b.cb, "PEXPIREAT", "k", soon.UnixMilli())
+	checks := 0
+	opts := Options{Check: func() error {
+		if checks++; checks == 2 {
+			redistest.Eventually(t, 10*time.Second, func() error {
+				if time.Now().Before(soon) {
+					return errors.New("not yet")
+				}
+				return nil
+			})
+		}
+		return nil
+	}}
+	results, err := Sync(t.Context(), b.a, b.b, []string{"k"}, opts)
+	if err != nil || results[0].Diff != ValueDiffers && results[0].Diff != Missing {
+		t.Fatalf("got %+v, %v", results[0], err)
+	}
+	if got := b.compare(t, "k", Options{}); got != Equal {
+		t.Errorf("got %v; want equal", got)
 	}
 }
 

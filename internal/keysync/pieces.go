@@ -144,10 +144,18 @@ func (l *large) run(ctx context.Context) (err error) {
 // small reports whether the key is no longer large, or never was.
 func (l *large) small(h head) bool { return h.size <= l.Large && h.length <= int64(l.LargeLen) }
 
-// mend makes the values equal in place, or finds out whether they are, and
-// then the expiries.
+// mend makes the values equal in place, or finds out whether they are, and the
+// expiries. The mirror's expiry is set first as well: a key that expired in
+// mid-work would come back with what was still to be mended, and nothing else.
 func (l *large) mend(ctx context.Context) error {
 	l.result.Diff = Equal
+	set := l.b.expiry
+	if l.writes && !l.sameExpiry(l.a.expiry, set) {
+		if err := l.mendExpiry(ctx, l.a.expiry); err != nil {
+			return err
+		}
+		set = l.a.expiry
+	}
 	err := l.mendValue(ctx)
 	if errors.Is(err, errRewrite) {
 		l.result.Diff = ValueDiffers
@@ -163,17 +171,27 @@ func (l *large) mend(ctx context.Context) error {
 	if now.kind != l.a.kind {
 		return errChanged
 	}
-	if l.sameExpiry(now.expiry, l.b.expiry) {
+	if l.sameExpiry(now.expiry, set) {
 		return nil
 	}
+	return l.mendExpiry(ctx, now.expiry)
+}
+
+// mendExpiry notes that the expiry differs, and sets it.
+func (l *large) mendExpiry(ctx context.Context, at int64) error {
 	if l.result.Diff == Equal {
 		l.result.Diff = ExpiryDiffers
 	}
-	words := []any{"persist", l.key}
-	if now.expiry >= 0 {
-		words = []any{"pexpireat", l.key, now.expiry}
+	if !l.writes {
+		return nil
 	}
-	return l.put(ctx, words)
+	words := []any{"persist", l.key}
+	if at >= 0 {
+		words = []any{"pexpireat", l.key, at}
+	}
+	l.result.Action = Repaired
+	_, err := l.send(ctx, words)
+	return err
 }
 
 func (l *large) mendValue(ctx context.Context) error {
@@ -188,12 +206,10 @@ func (l *large) mendValue(ctx context.Context) error {
 	return l.mendKeyed(ctx, keyedKinds[l.a.kind])
 }
 
-// put notes a difference and sends commands that mend it. If the job only
+// put notes that the value differs and sends commands that mend it. If the job only
 // compares that is the end of it: errDiffers.
 func (l *large) put(ctx context.Context, commands ...[]any) error {
-	if l.result.Diff == Equal {
-		l.result.Diff = ValueDiffers
-	}
+	l.result.Diff = ValueDiffers
 	if !l.writes {
 		return errDiffers
 	}
