@@ -37,9 +37,7 @@ func factsOf(ctx context.Context, sd *side) (f facts) {
 	f.Mode = sd.client.Mode()
 	var mu sync.Mutex
 	f.Err = sd.client.EachMaster(ctx, func(ctx context.Context, addr string, node *redis.Client) error {
-		began := time.Now()
-		at, err := node.Time(ctx).Result()
-		trip := time.Since(began)
+		trip, skew, err := ask(ctx, node)
 		if err != nil {
 			return fmt.Errorf("%s: %w", addr, err)
 		}
@@ -49,7 +47,7 @@ func factsOf(ctx context.Context, sd *side) (f facts) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		f.add(info, trip, at.Sub(began.Add(trip/2)))
+		f.add(info, trip, skew)
 		return nil
 	})
 	if f.Err == nil && f.Mode != topology.Standalone {
@@ -59,6 +57,22 @@ func factsOf(ctx context.Context, sd *side) (f facts) {
 		f.Moving = movingSlots(ctx, sd.client)
 	}
 	return f
+}
+
+// ask measures the round trip to a node, and how far its clock is off ours: by
+// the shortest of some, which waited the least for anything else.
+func ask(ctx context.Context, node *redis.Client) (trip, skew time.Duration, err error) {
+	for range 5 {
+		began := time.Now()
+		at, err := node.Time(ctx).Result()
+		if err != nil {
+			return 0, 0, err
+		}
+		if took := time.Since(began); trip == 0 || took < trip {
+			trip, skew = took, at.Sub(began.Add(took/2))
+		}
+	}
+	return trip, skew, nil
 }
 
 // add takes what one master told.

@@ -62,6 +62,8 @@ type Options struct {
 	// Logger takes what a human should look at (Warn) and phase changes (Info).
 	// The default discards.
 	Logger *slog.Logger
+
+	extra []topology.Option // of the clients that write records; for tests
 }
 
 // Progress tells how a verb goes on.

@@ -52,7 +52,7 @@ func (c *Coordinator) leading(ctx context.Context, verb string, f func(context.C
 	c.setTerm(t)
 	defer c.setTerm(nil)
 	err = f(within, t)
-	for err == nil && t.desk.busy() && pause(within, requestEvery) {
+	for t.desk.busy() && pause(within, requestEvery) {
 	}
 	if cause := context.Cause(within); cause != nil && ctx.Err() == nil && !errors.Is(err, cause) {
 		err = errors.Join(cause, err) // it was replaced, which explains whatever else went wrong
@@ -71,10 +71,10 @@ func (c *Coordinator) setTerm(t *term) {
 func perform[A, R any](ctx context.Context, c *Coordinator, verb string, args A,
 	prepare func(*term, context.Context) error, f func(*term, context.Context, A) (R, error)) (res R, err error) {
 	err = c.leading(ctx, verb, func(ctx context.Context, t *term) error {
+		if err := prepare(t, ctx); err != nil {
+			return err
+		}
 		return t.desk.do(ctx, newJob(verb), func(ctx context.Context) error {
-			if err := prepare(t, ctx); err != nil {
-				return err
-			}
 			res, err = f(t, ctx, args)
 			return err
 		})

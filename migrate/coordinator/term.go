@@ -86,7 +86,8 @@ func (c *Coordinator) lead(ctx context.Context, verb string) (context.Context, *
 func (t *term) open() error {
 	for _, s := range protocol.Sides {
 		cfg := t.c.config(s)
-		ctl, err := topology.Open(cfg, topology.WithName(control.ClientName(t.c.opts.Name, t.id)), topology.WithoutRetries())
+		ctl, err := topology.Open(cfg, append([]topology.Option{
+			topology.WithName(control.ClientName(t.c.opts.Name, t.id)), topology.WithoutRetries()}, t.c.opts.extra...)...)
 		if err != nil {
 			return fmt.Errorf("coordinator: %v: %w", s, err)
 		}

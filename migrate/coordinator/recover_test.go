@@ -1,0 +1,182 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/topology"
+)
+
+// abandon ends a term as kill -9 does: its goroutines stop, and it says no
+// goodbye.
+func (t *term) abandon() {
+	t.end(errors.New("killed"))
+	t.wg.Wait()
+	_ = t.close()
+}
+
+// A killer lets a record of one stage be written, and nothing after it: to the
+// process it looks as if it had been replaced, to the servers as if it had died.
+type killer struct {
+	stage protocol.Stage
+	dead  atomic.Bool
+}
+
+func (k *killer) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (k *killer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if k.dead.Load() {
+			cmd.SetErr(ErrReplaced)
+			return ErrReplaced
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (k *killer) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if !k.dead.Load() {
+			err := next(ctx, cmds)
+			if !k.deadly(cmds) {
+				return err
+			}
+			k.dead.Store(true)
+		}
+		for _, cmd := range cmds {
+			cmd.SetErr(ErrReplaced)
+		}
+		return ErrReplaced
+	}
+}
+
+// deadly reports whether a pipeline wrote a record of the stage.
+func (k *killer) deadly(cmds []redis.Cmder) bool {
+	for _, cmd := range cmds {
+		args := cmd.Args()
+		if name, _ := args[0].(string); name != "evalsha" || len(args) < 8 {
+			continue
+		}
+		text, _ := args[7].(string)
+		if rec, err := protocol.Decode(text); err == nil && rec.Move != nil && rec.Move.Stage == k.stage {
+			return true
+		}
+	}
+	return false
+}
+
+// crash leads a move until a record with this stage has been written, and is
+// gone.
+func crash(t *testing.T, s sides, from protocol.Side, percent int, stage protocol.Stage) {
+	t.Helper()
+	k := &killer{stage: stage}
+	c := coordinate(t, s, func(o *Options) { o.extra = []topology.Option{topology.WithHook(k)} })
+	ctx, tm, err := c.lead(t.Context(), "cutover")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tm.readyToMove(ctx); err != nil {
+		t.Fatal(err)
+	}
+	report, err := tm.syncer.move(ctx, from, tm.goal(nil, protocol.Cut(percent)), time.Second)
+	if !k.dead.Load() {
+		t.Errorf("the move never came to %q: %+v, %v", stage, report, err)
+	}
+	tm.abandon()
+}
+
+// TestCrash kills the coordinator at each stage of a move. Whoever comes next
+// finds the state before the step, or behind it, and nothing is lost.
+func TestCrash(t *testing.T) {
+	for _, stage := range []protocol.Stage{protocol.Prepared, protocol.Held, protocol.Offered, protocol.Committed, protocol.Granted} {
+		t.Run(string(stage), func(t *testing.T) {
+			t.Parallel()
+			s := pair(t)
+			seed(t, s.source, 50)
+			a := startApp(t, s, 2, 100)
+			first := coordinate(t, s)
+			stop := shadowing(t, first)
+			waitShadow(t, first)
+			stop()
+			crash(t, s, protocol.Source, 50, stage)
+
+			next := coordinate(t, s)
+			res, err := next.Cutover(t.Context(), CutoverRequest{To: []int{100}})
+			if err != nil || res.Phase != protocol.Soak {
+				t.Fatalf("cutover after the crash: got %v, %v; want soak", res.Phase, err)
+			}
+			a.verdict(t, s.target)
+		})
+	}
+}
+
+// TestTakeOver starts a coordinator while another one's lock stands and beats no
+// more: it is waited out and fenced. One that beats is ErrRunning.
+func TestTakeOver(t *testing.T) {
+	t.Parallel()
+	s := pair(t)
+	c := coordinate(t, s)
+	_, old, err := c.lead(t.Context(), "shadow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := coordinate(t, s)
+	if _, _, err := other.lead(t.Context(), "shadow"); !errors.Is(err, ErrRunning) {
+		t.Fatalf("while it runs: got %v; want %v", err, ErrRunning)
+	}
+	old.end(errors.New("stopped")) // its connections stay
+	old.wg.Wait()
+	copies := old.keys[protocol.Source].client
+	if err := copies.Set(t.Context(), "k", "before", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, next, err := other.lead(t.Context(), "shadow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.abandon()
+	if took := time.Since(began); took < protocol.SilentFor {
+		t.Errorf("took over after %v; want no less than %v", took, protocol.SilentFor)
+	}
+	for range 3 { // the pool's connections are dead, and new ones are refused
+		err = copies.Set(t.Context(), "k", "late", 0).Err()
+	}
+	if !errors.Is(err, errLock) {
+		t.Errorf("write of the replaced coordinator: got %v; want %v", err, errLock)
+	}
+	if got := client(t, s.source).Get(t.Context(), "k").Val(); got != "before" {
+		t.Errorf("got %q; want what was written before the fence", got)
+	}
+	if err := old.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestUnfenceable refuses to take over where connections cannot be listed, until
+// it is told that the other process has ended.
+func TestUnfenceable(t *testing.T) {
+	t.Parallel()
+	s := sides{embeddedConfig(t), embeddedConfig(t)}
+	c := coordinate(t, s)
+	_, old, err := c.lead(t.Context(), "shadow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.abandon()
+	_, _, err = coordinate(t, s).lead(t.Context(), "shadow")
+	if r, ok := errors.AsType[*Refusal](err); !ok || r.Gate != "lock" {
+		t.Fatalf("got %v; want a refusal", err)
+	}
+	_, next, err := coordinate(t, s, func(o *Options) { o.TakeOver = true }).lead(t.Context(), "shadow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.abandon()
+}

@@ -1,0 +1,103 @@
+package coordinator
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/internal/redistest"
+)
+
+// pair is two standalone servers.
+func pair(t *testing.T) sides {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a real server")
+	}
+	return sides{config(t, redistest.Standalone(t, redistest.Options{})), config(t, redistest.Standalone(t, redistest.Options{}))}
+}
+
+// TestHandOver lets one process shadow, and others ask it for everything else.
+func TestHandOver(t *testing.T) {
+	s := pair(t)
+	seed(t, s.source, 100)
+	a := startApp(t, s, 2, 100)
+	shadow := coordinate(t, s)
+	shadowing(t, shadow)
+	waitShadow(t, shadow)
+
+	var mu sync.Mutex
+	var told []string
+	other := coordinate(t, s, func(o *Options) {
+		o.Progress = func(p Progress) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, p.Text)
+		}
+	})
+	if err := other.Shadow(t.Context()); !errors.Is(err, ErrRunning) {
+		t.Errorf("second shadow: got %v; want %v", err, ErrRunning)
+	}
+	pre, err := other.PreviewCutover(t.Context(), CutoverRequest{To: []int{10, 100}})
+	if err != nil || pre.Err() != nil || len(pre.Steps) != 2 || pre.Steps[1].Keys["sessions"] < 80 {
+		t.Errorf("preview: got %+v, %v; want two steps with keys, and no gate shut", pre, err)
+	}
+	_, err = other.Cutover(t.Context(), CutoverRequest{To: []int{10}, Only: []string{"nosuch"}})
+	if r, ok := errors.AsType[*Refusal](err); !ok || r.Gate != "workload" {
+		t.Errorf("unknown workload: got %v; want a refusal", err)
+	}
+	res, err := other.Cutover(t.Context(), CutoverRequest{To: []int{100}})
+	if err != nil || res.Phase != protocol.Soak || len(res.Moves) != 1 || !res.Moves[0].Committed {
+		t.Fatalf("cutover: got %+v, %v; want soak after one move", res, err)
+	}
+	mu.Lock()
+	if text := strings.Join(told, "\n"); !strings.Contains(text, "moving to 100 %") {
+		t.Errorf("got progress %q; want that of the process that was asked", text)
+	}
+	mu.Unlock()
+	_, err = other.Finish(t.Context(), FinishRequest{})
+	if r, ok := errors.AsType[*Refusal](err); !ok || r.Gate != "time in soak" {
+		t.Errorf("finish at once: got %v; want a refusal", err)
+	}
+	back, err := other.Rollback(t.Context(), RollbackRequest{})
+	if err != nil || back.Phase != protocol.Shadow {
+		t.Fatalf("rollback: got %+v, %v; want shadow", back, err)
+	}
+	a.verdict(t, s.source)
+}
+
+// TestRollbackEndsCutover asks for a rollback while a cutover waits between two
+// steps.
+func TestRollbackEndsCutover(t *testing.T) {
+	s := pair(t)
+	startApp(t, s, 1, 20)
+	stop := shadowing(t, coordinate(t, s))
+	first := coordinate(t, s)
+	eventually(t, func() bool { return phaseOf(t, first) == protocol.Shadow })
+	stop()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := first.Cutover(t.Context(), CutoverRequest{To: []int{10, 100}, Every: longestHold * 100})
+		ended <- err
+	}()
+	other := coordinate(t, s)
+	eventually(t, func() bool { return phaseOf(t, other) == protocol.Cutover })
+	back, err := other.Rollback(t.Context(), RollbackRequest{})
+	if err != nil || back.Phase != protocol.Shadow {
+		t.Errorf("rollback: got %+v, %v; want shadow", back, err)
+	}
+	if err := <-ended; !errors.Is(err, errSuperseded) {
+		t.Errorf("cutover: got %v; want %v", err, errSuperseded)
+	}
+}
+
+func phaseOf(t *testing.T, c *Coordinator) protocol.Phase {
+	t.Helper()
+	recs, err := c.readings(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recs.phase()
+}
