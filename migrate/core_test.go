@@ -27,11 +27,13 @@ type rig struct {
 	rec   [3]protocol.Record
 	run   [3]string
 	epoch uint64
+
+	goodbye map[*member]func()
 }
 
 func newRig(t *testing.T, source, target topology.Config) *rig {
 	t.Helper()
-	r := &rig{t: t}
+	r := &rig{t: t, goodbye: map[*member]func(){}}
 	for s, cfg := range map[protocol.Side]topology.Config{protocol.Source: source, protocol.Target: target} {
 		ctl, err := topology.Open(cfg, topology.WithoutRetries())
 		if err != nil {
@@ -84,14 +86,15 @@ func (r *rig) member(o Options) *member {
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(r.t.Context()))
 	m.run(ctx)
-	r.t.Cleanup(sync.OnceFunc(func() {
+	r.goodbye[m] = sync.OnceFunc(func() {
 		stop()
 		m.stop(r.t)
-	}))
+	})
+	r.t.Cleanup(r.goodbye[m])
 	return m
 }
 
-// stop closes a member within a bound.
+// stop closes a member within a bound; its context must be done.
 func (m *member) stop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
 	defer cancel()

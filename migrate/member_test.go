@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redistest"
 )
@@ -260,39 +258,64 @@ func TestAMisfitDoesNotWork(t *testing.T) {
 func TestGoodbyeStrikesOffTheRoll(t *testing.T) {
 	r, _, _ := twoServers(t)
 	r.begin()
-	m := r.member(r.options())
-	m.ready(t)
-	if err := m.set(t.Context(), "sess:1", "a"); err != nil {
+	stays, leaves := r.member(r.options()), r.member(r.options())
+	stays.ready(t)
+	leaves.ready(t)
+	if err := leaves.set(t.Context(), "sess:1", "a"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	_ = ctx
-	stop()
-	m2, err := newMember(must(m.opts.withDefaults()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop = context.WithCancel(context.WithoutCancel(t.Context()))
-	m2.run(ctx)
-	m2.ready(t)
-	stop()
-	m2.stop(t)
+	r.goodbye[leaves]()
 	for _, s := range protocol.Sides {
 		roll, err := r.store[s].Roll(t.Context())
-		if err != nil || len(roll) != 1 || roll[0].ID != m.id {
+		if err != nil || len(roll) != 1 || roll[0].ID != stays.id {
 			t.Errorf("%v: got roll %+v, %v; want only the member that is left", s, roll, err)
 		}
 	}
-	if err := m2.set(t.Context(), "sess:1", "b"); !errors.Is(err, ErrClosed) {
+	if err := leaves.set(t.Context(), "sess:1", "b"); !errors.Is(err, ErrClosed) {
 		t.Errorf("got %v; want ErrClosed", err)
 	}
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
+// TestWhoCannotEndItsOrphansStaysOnTheRoll, and is waited out.
+func TestWhoCannotEndItsOrphansStaysOnTheRoll(t *testing.T) {
+	r, _, target := twoServers(t)
+	r.begin()
+	m := r.member(r.options())
+	m.ready(t)
+	if err := target.Freeze(); err != nil {
+		t.Fatal(err)
 	}
-	return v
+	m.sides[dst].orphans.add(orphan{target.Addr(), 7})
+	r.goodbye[m]()
+	roll, err := r.store[src].Roll(t.Context())
+	if err != nil || len(roll) != 1 {
+		t.Errorf("got roll %+v, %v; want the member on it", roll, err)
+	}
+	if err := target.Thaw(); err != nil {
+		t.Fatal(err)
+	}
 }
 
-var _ = redis.Nil
+// TestAWishForAnotherRecordDoesNothing: since it was made, the hold has ended and
+// another move has begun.
+func TestAWishForAnotherRecordDoesNothing(t *testing.T) {
+	r, _, _ := twoServers(t)
+	r.begin()
+	o, err := r.options().withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := newMember(o) // it runs nothing, and obeys no record
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.stop(t) })
+	r.prepare("another", src, 100, time.Second)
+	if err := m.grantWish(t.Context(), protocol.WishEnd, src, false); err != nil {
+		t.Fatal(err)
+	}
+	r.read()
+	if !r.rec[src].At("another", protocol.Prepared) {
+		t.Errorf("got %+v; want the other move untouched", r.rec[src].Move)
+	}
+}

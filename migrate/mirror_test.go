@@ -241,6 +241,32 @@ func TestColdWorkloadsAndOurOwnKeysAreNotMirrored(t *testing.T) {
 	}
 }
 
+// TestACopyReadUnderAnOldViewIsNotSent, but tried again under the new one.
+func TestACopyReadUnderAnOldViewIsNotSent(t *testing.T) {
+	r, source, target := twoServers(t)
+	r.begin()
+	m := r.member(r.options())
+	m.ready(t)
+	redistest.Do(t, source, "SET", "sess:1", "a")
+	p, ok := m.enterCopy(m.view.Load(), src, false)
+	if !ok {
+		t.Fatal("no copy is admitted")
+	}
+	m.mu.Lock()
+	m.install()
+	m.mu.Unlock()
+	back, err := m.mirror.copyKeys(t.Context(), p, []item{{key: "sess:1"}})
+	m.leaveCopy(p)
+	if len(back) != 1 || err != nil || m.mirror.failed.Load() != 0 {
+		t.Errorf("got %v, %v, %d failures; want the key back, and no trouble", back, err, m.mirror.failed.Load())
+	}
+	if got := redistest.Do(t, target, "GET", "sess:1"); got != nil {
+		t.Errorf("got %v; want nothing sent", got)
+	}
+	m.mirror.mark(m.view.Load(), "sess:1")
+	holds(t, target, "sess:1", "a")
+}
+
 // TestCopiesEndWithTheHold: no copy that was read before a hold lands after its
 // acknowledgement, with the mirror slow and its every reply late.
 func TestCopiesEndWithTheHold(t *testing.T) {
