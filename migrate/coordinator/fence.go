@@ -45,7 +45,14 @@ func fenceSide(ctx context.Context, sd *side, names map[string]bool) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(nodes))
 	for i, n := range nodes {
-		wg.Go(func() { errs[i] = fenceNode(ctx, sd.client, n.Addr, names) })
+		wg.Go(func() {
+			errs[i] = fenceNode(ctx, sd.client, n.Addr, names)
+			if errs[i] != nil && n.Down && n.Role == topology.Replica {
+				// It may be a master that was cut off. What it still takes is thrown away
+				// when it comes back as a replica.
+				errs[i] = nil
+			}
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)

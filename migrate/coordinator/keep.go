@@ -35,6 +35,8 @@ func (t *term) watchRecords(ctx context.Context) {
 			case r.Record.Epoch >= known.Epoch:
 				t.learn(s, r)
 				continue
+			case t.moving.Load():
+				continue // the mover does it, or has just written a newer one than was read
 			}
 			t.log.Warn("side has forgotten its control record; putting it back", "op", "put back", "side", s.String())
 			if _, err := t.change(ctx, protocol.Change{Side: s, Old: r.Record, New: known}, "the side answered with an older record"); err != nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/load"
-	"github.com/transload/transload/internal/redisproc"
 	"github.com/transload/transload/internal/redistest"
 	"github.com/transload/transload/migrate"
 	"github.com/transload/transload/topology"
@@ -208,8 +207,6 @@ func seed(t *testing.T, cfg topology.Config, n int) {
 		}
 	}
 }
-
-var _ = redisproc.DefaultMaster
 
 // eventually waits for a state.
 func eventually(t *testing.T, f func() bool) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -49,6 +50,7 @@ type driver struct {
 	t      *term
 	m      *protocol.Mover
 	giver  protocol.Side
+	hold   time.Duration
 	runs   [3]string // run ids of the control masters when the move began
 	events chan event
 	wg     sync.WaitGroup
@@ -91,6 +93,8 @@ func (s *syncer) move(ctx context.Context, from protocol.Side, goal map[string]i
 	}
 	s.hurry.Store(true)
 	defer s.hurry.Store(false)
+	t.moving.Store(true)
+	defer t.moving.Store(false)
 	if s.full() {
 		s.dirty.MarkAll()
 	}
@@ -114,7 +118,7 @@ func (t *term) moveConfig(id string, from protocol.Side, goal map[string]int, ho
 
 func (s *syncer) newDriver(m *protocol.Mover, cfg protocol.MoveConfig, recs readings) *driver {
 	d := &driver{
-		s: s, t: s.t, m: m, giver: cfg.From, events: make(chan event, 16), began: time.Now(),
+		s: s, t: s.t, m: m, giver: cfg.From, hold: cfg.Hold, events: make(chan event, 16), began: time.Now(),
 		report: MoveReport{ID: cfg.ID, From: cfg.From, Percent: map[string]int{}},
 	}
 	for _, side := range protocol.Sides {
@@ -250,7 +254,10 @@ func (d *driver) do(ctx context.Context, outs []protocol.Output) *protocol.MoveE
 	for _, o := range outs {
 		switch o.Kind {
 		case protocol.DoWrite:
-			d.stage(o)
+			if err := d.stage(ctx, o); err != nil {
+				d.wg.Go(func() { d.send(ctx, event{Input: protocol.Input{Written: d.answer(o.Side, control.Reading{}, err)}}) })
+				continue
+			}
 			d.wg.Go(func() { d.write(ctx, o) })
 		case protocol.DoRead:
 			d.wg.Go(func() { d.read(ctx, o.Side) })
@@ -270,8 +277,9 @@ func (d *driver) do(ctx context.Context, outs []protocol.Output) *protocol.MoveE
 	return nil
 }
 
-// stage does what must be done before a record is written.
-func (d *driver) stage(o protocol.Output) {
+// stage does what must be done before a record is written. If it cannot be done
+// the record is not written, and the mover finds that out by reading.
+func (d *driver) stage(ctx context.Context, o protocol.Output) error {
 	switch mv := o.Change.New.Move; {
 	case mv == nil && d.endProof != nil:
 		d.endProof() // it is being aborted: nothing more is to be copied for it
@@ -279,7 +287,13 @@ func (d *driver) stage(o protocol.Output) {
 		d.s.batches.Lock() // what is being compared ends first, in some milliseconds
 		d.paused = true
 		d.held = time.Now()
+		if d.t.hasOrphans() { // it ended without an answer
+			ctx, cancel := context.WithTimeout(ctx, d.hold/2)
+			defer cancel()
+			return d.t.killOrphans(ctx)
+		}
 	}
+	return nil
 }
 
 // resume lets the sync go on after a move.

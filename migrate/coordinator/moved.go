@@ -13,7 +13,7 @@ const tellFor = 2500 * time.Millisecond
 
 // moved looks at the members after a move: how long their operations waited.
 // What was fenced in it leaves the roll.
-func (t *term) moved(ctx context.Context, r *MoveReport) {
+func (t *term) moved(ctx context.Context, r *MoveReport, before map[string]int64) {
 	t.strikeFenced(ctx)
 	t.mu.Lock()
 	t.lastMove = *r
@@ -33,7 +33,7 @@ func (t *term) moved(ctx context.Context, r *MoveReport) {
 				first[e.ID] = e.Beat
 			}
 			all = all && e.Beat >= first[e.ID]+4 // two sides, two refreshes each
-			if about, ok := aboutOf(e); ok {
+			if about, ok := aboutOf(e); ok && about.Holds.Count > before[e.ID] {
 				r.LongestWait = max(r.LongestWait, about.Holds.LastMS)
 			}
 		}
@@ -44,6 +44,23 @@ func (t *term) moved(ctx context.Context, r *MoveReport) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lastMove = *r
+}
+
+// holds returns how many holds each member has seen.
+func (t *term) holds(ctx context.Context) map[string]int64 {
+	out := map[string]int64{}
+	for _, s := range protocol.Sides {
+		roll, err := t.sides[s].store.Roll(ctx)
+		if err != nil {
+			continue // then a wait of an earlier move may be told again
+		}
+		for _, e := range roll {
+			if about, ok := aboutOf(e); ok {
+				out[e.ID] = max(out[e.ID], about.Holds.Count)
+			}
+		}
+	}
+	return out
 }
 
 // fencedNow notes a member that was fenced during a move, with its lines as they

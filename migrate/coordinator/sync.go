@@ -156,20 +156,15 @@ func (s *syncer) walkLoop(ctx context.Context) {
 		if s.full() && s.passed() && time.Since(s.ended()) > max(passEvery, 2*s.took()) && !s.hurry.Load() {
 			s.dirty.MarkAll()
 		}
-		slots := s.takeSlots()
-		if len(slots) == 0 {
+		if s.dirty.SlotLen() == 0 {
 			pause(ctx, 20*time.Millisecond)
 			continue
 		}
-		err := s.ready(ctx)
+		err := s.ready(ctx) // else the same slots would become dirty once more
 		if err == nil {
-			err = s.walk(ctx, slots)
+			err = s.walkDirty(ctx)
 		}
-		s.walked(len(slots), err)
 		if err != nil {
-			for _, slot := range slots {
-				s.dirty.MarkSlots(slot, slot)
-			}
 			s.say(err)
 			pause(ctx, wait)
 			wait = min(2*wait, 5*time.Second)
@@ -177,6 +172,20 @@ func (s *syncer) walkLoop(ctx context.Context) {
 		}
 		wait = lookEvery
 	}
+}
+
+// walkDirty walks the slots that are dirty now. What could not be walked stays
+// dirty.
+func (s *syncer) walkDirty(ctx context.Context) error {
+	slots := s.takeSlots()
+	err := s.walk(ctx, slots)
+	if err != nil {
+		for _, slot := range slots {
+			s.dirty.MarkSlots(slot, slot)
+		}
+	}
+	s.walked(len(slots), err)
+	return err
 }
 
 // ready waits until the feeds follow every master: what is walked before that
@@ -191,8 +200,6 @@ func (s *syncer) ready(ctx context.Context) error {
 			}
 		}
 	}
-	// The slots that became dirty while the feeds were coming up are among those
-	// that were taken, or will be walked next.
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -38,6 +39,7 @@ type term struct {
 	wg    sync.WaitGroup
 
 	desk     *desk
+	moving   atomic.Bool // a mover looks after the records
 	markers  markers
 	settings settings
 
