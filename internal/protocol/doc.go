@@ -3,4 +3,138 @@
 // a move and of the proof inside a hold. It does no input or output, reads no
 // clock and starts no goroutine: what happened goes in, with the time; what is
 // to be done comes out. Package control and the processes carry it out.
+//
+// # Records and stages
+//
+// Each side has one record, which speaks for that side alone. A move takes slots
+// from the giver to the taker, and each of its steps is one compare-and-set of
+// one record, against the whole record that was read:
+//
+//	giver:  owns ── prepare ── hold ───────────── commit          (given)
+//	          ↑        │         │                   ┊
+//	          └─ abort ┴─────────┘                   ┊
+//	taker:  given ─────────────────── offer ──────── ┊ ── grant   (owns)
+//	          ↑                         │
+//	          └──────────── strike ─────┘
+//
+// What a stage lets members do with the moving slots:
+//
+//	giver     taker    reads   writes
+//	owns      given    giver   giver
+//	holds     given    giver   wait
+//	holds     awaits   giver   wait
+//	given     awaits   taker   wait     committed: this alone decides
+//	given     owns     taker   taker    granted
+//
+// Where both records own a slot, one of them has lost its newest version in a
+// failover, and the higher epoch is right. A test goes through every pair of
+// records that the transitions reach: no slot is owned twice, and none is
+// without a side to read from.
+//
+// # Never two owners
+//
+// A member uses a side only while its lease on that side is valid, and only as
+// the record says that it obeys. A lease is given in the step in which the
+// record is read and counts from before that was sent, so that at any moment a
+// leaseholder's record is at most LeaseFor old. The taker owns only after a
+// grant, and a grant needs of each member on the giver's roll one of these:
+//
+//   - It has acknowledged the commit, so it obeys the commit and will never again
+//     obey an older record of the giver. It would rather put its own back.
+//   - It was fenced. No refresh of its was seen for SilentFor, longer than a lease
+//     on any clock, and its connections were killed on every node of both sides,
+//     after a record was safe that makes new connections be refused. If it
+//     refreshes later, its beat shows, and it counts as living again.
+//   - Its lease from before the commit has run out by the clock of a member that
+//     has obeyed the commit for SilentFor. This is for a dead coordinator. A copy
+//     cannot be under way then: that was acknowledged in the hold.
+//
+// A member that is not on the roll has no lease. Its line is written in the step
+// in which it asks for one, and it obeys its first record only once the replicas
+// have what that connection wrote: a failover does not forget it. Lines are never
+// removed because of a clock.
+//
+// The mover counts only what it read after the record was safe, and reads the
+// giver again before it grants. If another server answers then, or one that has
+// forgotten the commit, it counts anew.
+//
+// # No acknowledged write is lost
+//
+// A write that a member acknowledges was carried out on the giver before the
+// proof, or on the taker after the grant.
+//
+//   - Before the proof: operations are counted before they are checked, and a
+//     member acknowledges the hold only when everything that was counted before
+//     has ended. What it gave up on is killed on the server first (a Duty), since
+//     it might still be carried out. Copies to the other side are writes in this
+//     sense. The Prover then compares every name that either side's feed has told
+//     of, and each name is taken out of the dirty set before its compare reads.
+//   - What a fenced member sent is dead with its connections. What it sends later
+//     goes to a pool that is closed, or to a new connection, which is refused. Should
+//     even that fail (a proxy that replays), its reply counts only under the very
+//     lease under which it was sent, so that the app is not told that it is done.
+//     For that reason a pool belongs to one generation of a lease (Member.Gen), and a
+//     lease lapses when it runs out, or when another server answers; no new one is
+//     given before the pool is closed (Member.Closed).
+//   - A copy is a use of both sides: it goes through connections that are closed
+//     when either lease lapses. Else a member that has lost only the giver could
+//     bring an old value to the taker after the grant.
+//   - The proof ends with a marker that every replica of the taker has, and with
+//     the same masters as before the sync pass, so that a failover of the taker
+//     after it forgets nothing that was compared.
+//
+// # Crashes, step by step
+//
+//   - While preparing: nobody waits for anything. A member ends the preparation
+//     after PrepareBound.
+//   - In a hold, the giver not failed over: the commit could only be in its record,
+//     and it is not. A member aborts when the hold is over its bound, without asking
+//     the taker, so that a dead taker does not stop the app. The commit and the
+//     abort are compare-and-sets of one record: one of them wins.
+//   - In a hold, the giver failed over: a commit may have been forgotten. It was
+//     made only after the offer, and the offer only after the proof, so an offer or
+//     grant of this move means that committing is right: nobody has written since.
+//     Without one there was no commit. If the taker does not answer either, the hold
+//     stays (Resolve).
+//   - After the commit: any member that sees every acknowledgement grants, or, for
+//     those who are silent, after SilentFor (Open).
+//   - An offer whose move is no more gives nothing, and anybody strikes it out once
+//     the giver's record is as new (StrikeOut). Offers, acknowledgements and changes
+//     carry the move's id; what carries another is ignored.
+//   - A reply that is lost: the record is read again, and one's own nonce in it
+//     means that the change was made.
+//   - A coordinator that was replaced is fenced like a member, and its changes
+//     compare a nonce that is no longer there.
+//
+// # Every wait ends
+//
+// A preparation ends after MoveConfig.PrepareFor, or PrepareBound without a
+// coordinator; a hold after its bound and abortAfter; a commit after all
+// acknowledgements, or SilentFor. While a newer record is not on every replica, a
+// member goes on under the older one, and its lease with it unless the newer
+// gives something away: a replica that hangs does not stop the app. The one wait
+// without a bound is that for a giver that is gone in a hold, together with a
+// taker that cannot be asked.
+//
+// # Limits
+//
+//   - graceFor: the end of a hold is obeyed after 50 ms even if a replica has not
+//     confirmed it. If an abort is obeyed so, that replica is promoted within
+//     moments, and an offer stood, then the move is completed, and what was written
+//     in between on the giver is lost: an abort, a lost replica and a failover at
+//     once. Likewise a commit that a replica never confirmed, and a failover to that
+//     replica between commit and grant: a member that boots just then reads the
+//     giver until it hears of the taker.
+//   - A replica that a master does not list as online is not waited for.
+//   - Where connections cannot be listed and killed nobody can be fenced, and a
+//     silent member keeps every move from being held.
+//   - A giver that is restored from an old disk, with no member alive and the taker
+//     away, says what it said then.
+//
+// # The simulation
+//
+// TestSimulation runs members, coordinators and servers of this package's kind
+// through moves to and fro, with processes frozen, killed and suspended, clocks
+// set, packets late, connections dead, replicas behind and masters lost, most of
+// it right at a step of a move. `go test -run Simulation -seed N` shows a run again.
 package protocol

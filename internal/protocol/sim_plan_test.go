@@ -52,7 +52,7 @@ func (w *world) makePlan() {
 	}
 	for range w.rng.IntN(7) {
 		faults := []func(){w.freezeSome, w.freezeSome, w.failSome, w.failSome, w.hangSome, w.slowSome, w.slowSome, w.crashMember,
-			w.crashCoord, w.jumpClock, w.sideDown, w.hangAndFail, w.hangAndFail, w.breakFeed}
+			w.crashCoord, w.jumpClock, w.sideDown, w.hangAndFail, w.hangAndFail, w.breakFeed, w.forget, w.forget, w.forget}
 		w.schedule(faults[w.rng.IntN(len(faults))])
 	}
 }
@@ -63,23 +63,35 @@ func (w *world) schedule(fault func()) {
 		w.in(w.spread(100*time.Millisecond, 30*time.Second), fault)
 		return
 	}
-	stages := []Stage{Prepared, Prepared, Prepared, Held, Held, Held, Offered, Committed, Committed, Granted}
+	stages := []Stage{Prepared, Prepared, Prepared, Held, Held, Held, Offered, Offered, Committed, Committed, Granted, aborted}
 	s := stages[w.rng.IntN(len(stages))]
 	nth := w.rng.IntN(3)
 	lag := w.spread(50*time.Microsecond, 500*time.Millisecond)
+	if w.chance(0.3) {
+		lag = 0
+	}
 	w.plan.onStage[s] = append(w.plan.onStage[s], func() {
-		if nth--; nth == -1 {
+		if nth--; nth != -1 {
+			return
+		}
+		if lag == 0 {
+			fault()
+		} else {
 			w.in(lag, fault)
 		}
 	})
 }
 
+// aborted stands for the stage of a record that has none.
+const aborted Stage = "none"
+
 // changed is told of every change of a record, on the server.
 func (w *world) changed(side Side, old, rec Record) {
-	stage := Stage("none")
+	stage := aborted
 	if rec.Move != nil {
 		stage = rec.Move.Stage
 	}
+	w.aim = side
 	w.log("the %v has epoch %d at %s by %s, cuts %v", side, rec.Epoch, stage, rec.Writer, rec.Cuts)
 	w.hot = w.t + 150*time.Millisecond
 	if stage == Granted && !old.At(rec.Move.ID, Granted) && rec.Epoch > old.Epoch {
@@ -211,7 +223,27 @@ func (w *world) someShard() *shard {
 	if w.plan.waits && w.chance(0.5) {
 		i = 1
 	}
-	return w.shards[w.side()][i]
+	side := w.aim
+	if side == None || w.chance(0.5) {
+		side = w.side()
+	}
+	return w.shards[side][i]
+}
+
+// forget has a server die before its replicas have what it was told last. The
+// lag stays below the grace that members keep: what it costs above that is a
+// limit, told in doc.go.
+func (w *world) forget() {
+	if w.healed {
+		return
+	}
+	sh := w.someShard()
+	sh.hang(45*time.Millisecond, true)
+	w.in(w.spread(50*time.Microsecond, 45*time.Millisecond), func() {
+		if !w.healed {
+			sh.failOver(w.spread(time.Millisecond, time.Second))
+		}
+	})
 }
 
 func (w *world) freezeSome() {
@@ -255,13 +287,13 @@ func (w *world) breakFeed() {
 
 func (w *world) failSome() {
 	if !w.healed {
-		w.someShard().failOver(w.spread(50*time.Millisecond, 12*time.Second))
+		w.someShard().failOver(w.spread(time.Millisecond, 12*time.Second))
 	}
 }
 
 func (w *world) hangSome() {
 	if !w.healed {
-		w.someShard().hang(w.spread(20*time.Millisecond, 20*time.Second))
+		w.someShard().hang(w.spread(20*time.Millisecond, 20*time.Second), false)
 	}
 }
 
@@ -272,7 +304,7 @@ func (w *world) hangAndFail() {
 	}
 	sh := w.someShard()
 	d := w.spread(20*time.Millisecond, 2*time.Second)
-	sh.hang(d)
+	sh.hang(d, false)
 	w.in(w.between(0, 2*d), func() {
 		if !w.healed {
 			sh.failOver(w.spread(50*time.Millisecond, 12*time.Second))

@@ -146,7 +146,7 @@ func (w *world) settled() string {
 		if !rec.settled() {
 			return fmt.Sprintf("the %v is at %s", s, rec.Move.Stage)
 		}
-		if mv := rec.Move; mv != nil && mv.Stage == Committed && rec.Epoch > other.Epoch {
+		if mv := rec.Move; mv != nil && mv.Stage == Committed && rec.Epoch > other.Epoch && !other.At(mv.ID, Granted) {
 			return fmt.Sprintf("the %v has committed, and nobody has granted", s)
 		}
 		for _, sh := range w.shards[s] {

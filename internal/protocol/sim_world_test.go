@@ -32,6 +32,7 @@ type world struct {
 	oracle  oracle
 	hot     time.Duration // until when the app works hard
 	healed  bool
+	aim     Side // whose record was changed last
 
 	cutsBefore map[string]map[string]int // by move
 	lastAck    map[string]Ack            // by member
@@ -205,6 +206,7 @@ const (
 	memberSpots
 	atCompare // a name was taken, and is not read
 	atRepair  // compared, and not repaired
+	atWrite   // a record is about to be written
 	coordSpots
 )
 
