@@ -59,7 +59,10 @@ func begin(t *testing.T, members int, target topology.Config) *journey {
 		j.members = append(j.members, c)
 	}
 	co, err := coordinator.Open(coordinator.Options{Source: j.source, Target: j.target, Logger: logger(t, "coordinator"),
-		Hold: time.Second, MaxHold: time.Second})
+		Hold: 2 * time.Second,
+		// A machine that is busy with other tests is slow, and that is no fault of
+		// what is tried here.
+		Limits: coordinator.Limits{P99: time.Minute, MirrorFails: 1000, ReadsDiffer: 1000, Lag: time.Minute}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +120,7 @@ func again(t *testing.T, move func() error) {
 func (j *journey) rollback(t *testing.T) {
 	t.Helper()
 	again(t, func() error {
-		res, err := j.coordinator.Rollback(t.Context())
+		res, err := j.coordinator.Rollback(t.Context(), coordinator.RollbackRequest{})
 		t.Logf("rollback: %+v, %v", res.Moves, err)
 		return err
 	})
@@ -125,7 +128,7 @@ func (j *journey) rollback(t *testing.T) {
 
 func (j *journey) finish(t *testing.T) {
 	t.Helper()
-	if err := j.coordinator.Finish(t.Context()); err != nil {
+	if _, err := j.coordinator.Finish(t.Context(), coordinator.FinishRequest{MinSoak: -1}); err != nil {
 		t.Fatalf("finish: %v", err)
 	}
 }
