@@ -126,10 +126,11 @@ func (r *rig) write(s protocol.Side, next protocol.Record, err error) {
 func (r *rig) read() {
 	r.t.Helper()
 	for _, s := range protocol.Sides {
-		got, err := r.store[s].Read(r.t.Context(), false)
-		if err != nil {
-			r.t.Fatal(err)
-		}
+		var got control.Reading
+		redistest.Eventually(r.t, 10*time.Second, func() (err error) { // after a failover the first try finds that out
+			got, err = r.store[s].Read(r.t.Context(), false)
+			return err
+		})
 		r.rec[s], r.run[s] = got.Record, got.RunID
 		r.epoch = max(r.epoch, got.Record.Epoch)
 	}

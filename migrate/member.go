@@ -21,6 +21,15 @@ import (
 // beatEvery is how often a lease is refreshed: fifteen chances within its life.
 const beatEvery = time.Second
 
+// retryEvery is how soon a side that does not answer is asked again: after a
+// failover the app waits for that.
+const retryEvery = 200 * time.Millisecond
+
+// controlPool bounds the control client's connections; it uses a handful. But
+// after as many failed dials as its bound go-redis dials only once a second, and
+// that much later it would find the new master.
+const controlPool = 100
+
 // A member is this process's part in the migration: it keeps its leases, obeys
 // the records, and admits operations to the sides. Its protocol half is pure and
 // sits in internal/protocol; here is what talks to servers.
@@ -99,7 +108,9 @@ func newMember(o Options) (*member, error) {
 		proto: protocol.NewMember(),
 	}
 	for side, cfg := range map[protocol.Side]topology.Config{protocol.Source: o.Source, protocol.Target: o.Target} {
-		ctl, err := topology.Open(cfg, topology.WithName(m.clientName()), topology.WithoutRetries())
+		own := cfg
+		own.PoolSize = controlPool
+		ctl, err := topology.Open(own, topology.WithName(m.clientName()), topology.WithoutRetries())
 		if err != nil {
 			return nil, fmt.Errorf("migrate: %v: %w", side, err)
 		}
@@ -167,37 +178,42 @@ func (m *member) nudge(s protocol.Side) {
 
 // keepLease refreshes the lease on one side until ctx is done.
 func (m *member) keepLease(ctx context.Context, sd *memberSide) {
-	t := time.NewTicker(beatEvery)
+	t := time.NewTimer(0)
 	defer t.Stop()
 	for {
-		m.refresh(ctx, sd)
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		case <-sd.wake:
 		}
+		if m.refresh(ctx, sd) {
+			t.Reset(beatEvery)
+		} else {
+			t.Reset(retryEvery)
+		}
 	}
 }
 
 // refresh asks for the side's record and lease once, and again while what it
-// hears asks for that.
-func (m *member) refresh(ctx context.Context, sd *memberSide) {
+// hears asks for that. It reports whether the side answered.
+func (m *member) refresh(ctx context.Context, sd *memberSide) bool {
 	for settle, tries := false, 0; tries < 20 && ctx.Err() == nil; tries++ {
 		m.endLapsed(sd)
 		eff, err := m.refreshOnce(ctx, sd, settle)
 		if err != nil {
 			m.say(sd, err)
-			return
+			return false
 		}
 		if eff.PutBack != nil {
 			m.putBack(ctx, sd, *eff.PutBack)
 		}
 		if !eff.Close && !eff.Settle && eff.PutBack == nil {
-			return
+			break
 		}
 		settle = eff.Settle
 	}
+	return true
 }
 
 // say remembers, and logs once, why a side does not answer.
