@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -76,6 +77,9 @@ func (r *mirror) copyKeys(ctx context.Context, p copyPass, items []item) (back [
 	check := func() error { return r.m.mayCopy(p) }
 	results, err := keysync.Copy(ctx, p.from.keys, p.to.keys, keys, keysync.Options{Check: check, Batch: mirrorBatch})
 	if results == nil { // not even begun
+		if ours(err) {
+			return items, errNoCopy
+		}
 		r.fail(1)
 		return items, err
 	}
@@ -85,6 +89,9 @@ func (r *mirror) copyKeys(ctx context.Context, p copyPass, items []item) (back [
 		case res.Err == nil && (!ended || res.Action != keysync.None):
 			r.written.Add(1)
 		case ended && (res.Err == nil || errors.Is(res.Err, errCopyMoved)):
+			back = append(back, it)
+		case ours(res.Err):
+			trouble = cmp.Or(trouble, errNoCopy)
 			back = append(back, it)
 		case ofKey(res.Err):
 			r.fail(1)
@@ -107,6 +114,11 @@ func (r *mirror) fail(n int64) {
 	r.failed.Add(n)
 	r.recent.add(n)
 }
+
+// ours reports whether this member itself refused to copy: it is about to learn
+// of a new record, and closes the pool or refuses a connection meanwhile. That
+// says nothing of the mirror, and must not shut the gate that counts failures.
+func ours(err error) bool { return errors.Is(err, errStale) || errors.Is(err, redis.ErrClosed) }
 
 // ofKey reports whether a server refused one key, so that others may fare
 // better. Replies that tell of the server's own state are not of that kind.

@@ -267,6 +267,25 @@ func TestACopyReadUnderAnOldViewIsNotSent(t *testing.T) {
 	holds(t, target, "sess:1", "a")
 }
 
+// TestAConnectionThatWeRefuseIsNoFailure: it would shut a gate for a minute
+// whenever a record changes while a copy asks for a connection.
+func TestAConnectionThatWeRefuseIsNoFailure(t *testing.T) {
+	r, _, _ := twoServers(t)
+	r.begin()
+	m := r.member(r.options())
+	m.ready(t)
+	p, ok := m.enterCopy(m.view.Load(), src, false)
+	if !ok {
+		t.Fatal("no copy is admitted")
+	}
+	defer m.leaveCopy(p)
+	p.to.stale.Store(true)
+	back, err := m.mirror.copyKeys(t.Context(), p, []item{{key: "sess:1"}})
+	if len(back) != 1 || !errors.Is(err, errNoCopy) || m.mirror.failed.Load() != 0 {
+		t.Errorf("got %v, %v, %d failures; want the key back, and no failure", back, err, m.mirror.failed.Load())
+	}
+}
+
 // TestCopiesEndWithTheHold: no copy that was read before a hold lands after its
 // acknowledgement, with the mirror slow and its every reply late.
 func TestCopiesEndWithTheHold(t *testing.T) {
