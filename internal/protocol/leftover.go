@@ -38,7 +38,7 @@ func Resolve(giver Record, runID string, taker *Record, s Stamp) (Change, bool) 
 
 // Open grants a move that is committed. roll is the giver's, read before giver
 // was; safe says that every replica of the giver has that record. force says
-// that a lease has passed since whoever asks obeyed the commit: then those who
+// that a lease has passed since whoever asks obeyed this very commit: then those who
 // have not acknowledged can hold no lease from before it, and the moving keys had
 // no copy under way, since that was acknowledged in the hold.
 func Open(giver, taker Record, roll []Entry, safe, force bool, s Stamp) (Change, bool) {

@@ -230,7 +230,7 @@ func (c *simCoord) tickMover(m *Mover) {
 		return
 	}
 	d := 50 * time.Millisecond
-	if m.stage >= holding {
+	if m.stage >= holding && c.w.t < c.w.hot {
 		d = 5 * time.Millisecond
 	}
 	c.after(d, func() {
@@ -302,7 +302,11 @@ func (c *simCoord) readRoll() {
 		if r != nil {
 			c.answer(m, Input{Roll: &Roll{Seq: seq, Entries: roll}})
 		}
-		c.after(20*time.Millisecond, func() {
+		again := 200 * time.Millisecond // a new acknowledgement is told of
+		if c.w.t < c.w.hot {
+			again = 20 * time.Millisecond
+		}
+		c.after(again, func() {
 			if c.mover != nil && !c.reading {
 				c.readRoll()
 			}

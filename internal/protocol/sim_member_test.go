@@ -335,6 +335,9 @@ func (sm *simMember) wish() {
 		case WishEnd:
 			ch, ok = Resolve(a.Current, a.RunID, taker, stamp)
 		case WishOpen:
+			if mv := sm.m.Record(giver).Move; force && (mv == nil || !a.Current.At(mv.ID, Committed)) {
+				force = false // it is another move now
+			}
 			if taker != nil {
 				ch, ok = Open(a.Current, *taker, roll, a.Safe, force, stamp)
 			}

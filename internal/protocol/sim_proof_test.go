@@ -91,6 +91,9 @@ func (c *simCoord) worker() {
 		})
 		return
 	}
+	if c.w.t > c.w.hot {
+		d += 50 * time.Millisecond
+	}
 	c.after(d, c.worker)
 }
 

@@ -106,10 +106,17 @@ func (w *world) step() {
 
 // run goes on until a time, or until done says so, or something is wrong.
 func (w *world) run(until time.Duration, done func() bool) {
-	for w.failure == "" && len(w.q) > 0 && w.q[0].at <= until && !done() {
+	look := w.t
+	for w.failure == "" && len(w.q) > 0 && w.q[0].at <= until {
+		if w.t >= look {
+			if done() {
+				return
+			}
+			look = w.t + 50*time.Millisecond
+		}
 		w.step()
 	}
-	if w.failure == "" && !done() {
+	if w.failure == "" {
 		w.t = until
 	}
 }
