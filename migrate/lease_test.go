@@ -136,7 +136,7 @@ func TestALeaseLapsesWhenTheControlConnectionHangs(t *testing.T) {
 	own.Release()
 	var last time.Time
 	for time.Since(stalled) < protocol.LeaseFor+2*time.Second {
-		wctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		wctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		if m.set(wctx, "sess:1", "b") == nil {
 			last = time.Now()
 		}
