@@ -99,7 +99,9 @@ func (f *facts) add(info string, trip, skew time.Duration) {
 		}
 		f.Replicas++
 		if number(m["master_repl_offset"]) > number(r["offset"]) { // else it has everything
-			f.Lag = max(f.Lag, time.Duration(number(r["lag"]))*time.Second)
+			// A replica says once a second how far it is, and INFO counts whole seconds
+			// since: 0 and 1 are what a healthy one shows.
+			f.Lag = max(f.Lag, time.Duration(number(r["lag"])-1)*time.Second)
 		}
 	}
 }

@@ -87,6 +87,10 @@ func (s *syncer) countStreams(goal map[string]int) (n int) {
 	return n
 }
 
+// enoughReads is how many commands a p99 must come from to refuse by it: of
+// fewer, it is but the slowest few.
+const enoughReads = 500
+
 // latencyGate compares what the members measured on both sides.
 func (b *bench) latencyGate() {
 	var p99 [2]float64
@@ -104,6 +108,9 @@ func (b *bench) latencyGate() {
 	case count[1] == 0:
 		b.add("latency of the target", Unknown, fmt.Sprintf("p99 at most %.1f ms", bound),
 			"give the members ShadowReads", "no member has used the target in the last minute")
+	case count[1] < enoughReads:
+		b.judge("latency of the target", p99[1] <= bound, Warn, fmt.Sprintf("p99 at most %.1f ms", bound),
+			"wait for more, or give the members more ShadowReads", "p99 %.1f ms of only %d commands in the last minute; the source's is %.1f ms", p99[1], count[1], p99[0])
 	default:
 		b.judge("latency of the target", p99[1] <= bound, Refused, fmt.Sprintf("p99 at most %.1f ms", bound),
 			"find out what slows it down; --max-p99 sets the bound", "p99 %.1f ms; the source's is %.1f ms", p99[1], p99[0])
@@ -135,9 +142,13 @@ func (b *bench) readsGate() {
 		}
 		keys = append(keys, a.Differ...)
 	}
+	such := ""
+	if len(keys) > 0 {
+		such = fmt.Sprintf(", such as %s", some(keys, 3))
+	}
 	limit := b.care.Limits.ReadsDiffer
 	b.judge("shadow reads", recent <= limit, Refused, fmt.Sprintf("at most %d differ in the last minute", limit),
-		"`migrate verify` tells more; wait a minute after it is clean", "%d differed in the last minute, of %d compared so far (such as %s)", recent, compared, some(keys, 3))
+		"`migrate verify` tells more; wait a minute after it is clean", "%d differed in the last minute, of %d compared so far%s", recent, compared, such)
 }
 
 // hitGate wants the target's caches to be warm.

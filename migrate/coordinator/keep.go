@@ -86,6 +86,12 @@ func (t *term) waitPassed(ctx context.Context) error {
 	}
 }
 
+// keepsUp reports whether what is dirty is only what was named just now. An app
+// that writes all the time always has some names in the set.
+func (s *syncer) keepsUp() bool {
+	return s.dirty.Len() <= fewNames || time.Since(s.dirty.Oldest()) < 5*settleFor
+}
+
 // progress tells how the sync goes.
 func (s *syncer) progress() Progress {
 	names, slots := s.dirty.Len(), s.slots()
