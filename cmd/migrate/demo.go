@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/transload/transload/internal/load"
+)
+
+// demoLimit bounds a demonstration; on a quiet machine it takes half a minute.
+const demoLimit = 5 * time.Minute
+
+func (p process) demoVerb() *cli.Command {
+	return &cli.Command{
+		Name:  "demo",
+		Usage: "show a whole migration and its verdict, on Redis servers of its own, in under a minute",
+		Description: "embedded needs nothing; sentinel and cluster run real redis-server processes.\n" +
+			"The last line is `demo: PASS acknowledged=N lost=0 ...`, or FAIL with exit code 2.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "mode", Value: "embedded", Usage: "the target's `MODE`: " + strings.Join(demoModes, ", ")},
+			jsonFlag(), verboseFlag(),
+		},
+		Action: p.action(demonstrate),
+	}
+}
+
+// A demoResult is the verdict.
+type demoResult struct {
+	Mode      string       `json:"mode"`
+	Pass      bool         `json:"pass"`
+	Verdict   load.Verdict `json:"verdict"`
+	Differing int64        `json:"differing"`
+	HoldsMS   []float64    `json:"holds_ms"`
+	Trouble   string       `json:"trouble,omitempty"` // what broke on the way to the verdict
+}
+
+// judge decides. Whatever the app lost, or was shown of the migration, fails.
+func (r *demoResult) judge() {
+	r.Pass = r.Trouble == "" && r.Verdict.OK() && len(r.Verdict.Errors) == 0 &&
+		r.Verdict.Acknowledged > 0 && r.Differing == 0
+}
+
+// line is the demonstration's last one: scripts look for it.
+func (r *demoResult) line() string {
+	word := "FAIL"
+	if r.Pass {
+		word = "PASS"
+	}
+	median, longest := 0.0, 0.0
+	if holds := slices.Sorted(slices.Values(r.HoldsMS)); len(holds) > 0 {
+		median, longest = holds[len(holds)/2], holds[len(holds)-1]
+	}
+	return fmt.Sprintf("demo: %s acknowledged=%d lost=%d differing=%d hold_median_ms=%.1f hold_max_ms=%.1f",
+		word, r.Verdict.Acknowledged, r.Verdict.Lost, r.Differing, median, longest)
+}
+
+// why tells people what is wrong.
+func (r *demoResult) why() []string {
+	var out []string
+	if r.Trouble != "" {
+		out = append(out, r.Trouble)
+	}
+	out = append(out, r.Verdict.Samples...)
+	for text, n := range r.Verdict.Errors {
+		out = append(out, fmt.Sprintf("the app was shown %d times: %s", n, text))
+	}
+	return out
+}
+
+func demonstrate(ctx context.Context, v *call) (err error) {
+	mode := v.flags.String("mode")
+	if !slices.Contains(demoModes, mode) {
+		return usage("migrate demo --mode embedded, sentinel or cluster", "--mode %q is unknown", mode)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, demoLimit, fmt.Errorf("the demonstration took longer than %v", demoLimit))
+	defer cancel()
+	stage, err := setStage(ctx, mode)
+	if err != nil {
+		return err
+	}
+	d := &demo{call: v, stage: stage, result: demoResult{Mode: mode, HoldsMS: []float64{}}}
+	if err := d.play(ctx); err != nil {
+		d.result.Trouble = err.Error()
+	}
+	if err := d.close(); err != nil && d.result.Trouble == "" {
+		d.result.Trouble = err.Error()
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return context.Cause(ctx)
+	}
+	return d.tell()
+}
+
+// tell prints the verdict.
+func (d *demo) tell() error {
+	r := &d.result
+	r.judge()
+	d.screen.say("")
+	for _, line := range r.why() {
+		d.screen.say("   wrong: %s", line)
+	}
+	if err := d.screen.value(r, func(io.Writer) {}); err != nil {
+		return err
+	}
+	d.screen.say("%s", r.line()) // not by way of a table: scripts look for it
+	if !r.Pass {
+		return &failure{"the demonstration failed", "the lines above tell why; please report them"}
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/transload/transload/migrate/coordinator"
+)
+
+// shadowWithin bounds the first pass of a demonstration: it has some thousand
+// keys to copy.
+const shadowWithin = time.Minute
+
+// lookEvery is how often the demonstration looks at the status.
+const lookEvery = 100 * time.Millisecond
+
+func (d *demo) shadow(ctx context.Context) error {
+	d.heading("migrate shadow: the target is made equal to the source, and kept so",
+		"The source still answers every command. What the app writes is copied, key by key, after each write;",
+		"one pass over all keys copies what was there before, and every key that a server names as changed is compared.")
+	began := time.Now()
+	run, end := context.WithCancel(ctx)
+	d.end, d.ended = end, make(chan error, 1)
+	go func() { d.ended <- d.boss.Shadow(run) }() // close waits for it
+	if err := d.waitEqual(ctx); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	if err := d.run(ctx); err != nil {
+		return err
+	}
+	d.figures("both sides were equal after %.1f s", took.Seconds())
+	return nil
+}
+
+// waitEqual waits until every key was compared once, as an operator who watches
+// the status would.
+func (d *demo) waitEqual(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, shadowWithin, fmt.Errorf("the sides did not become equal within %v", shadowWithin))
+	defer cancel()
+	for {
+		st, err := d.ask.Status(ctx)
+		if err == nil && st.Sync.Done {
+			return nil
+		}
+		select {
+		case err := <-d.ended:
+			d.ended <- nil // close looks too
+			return fmt.Errorf("shadow ended: %w", err)
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("%w: the last look gave %s", context.Cause(ctx), statusLine(st)), err)
+		case <-time.After(lookEvery):
+		}
+	}
+}
+
+// check asks both sides whether a migration may begin.
+func (d *demo) check(ctx context.Context) error {
+	d.heading("migrate check: may the migration begin?",
+		"Both sides are asked for everything that a migration needs, and the members for what the app does.")
+	rep, err := d.ask.Check(ctx)
+	if err != nil {
+		return err
+	}
+	if err := rep.Refusal(); err != nil {
+		return err
+	}
+	for _, l := range rep.Lines {
+		if l.Verdict == coordinator.Warn {
+			d.screen.say("     warns of %s: %s", question(l), l.Figure)
+		}
+	}
+	ok, warn, _ := tally(rep)
+	d.figures("%d checks are ok, %d warn, none refuses", ok, warn)
+	return nil
+}
+
+func (d *demo) cutover10(ctx context.Context) error {
+	d.heading("migrate cutover --to 10 --execute: the target answers for a tenth of the keys",
+		"For the keys that move, writes are held for a moment: all that is under way ends, both sides are proven",
+		"equal, and authority changes hands. Reads go on. From here these keys are copied the other way.")
+	return d.cutover(ctx, 10)
+}
+
+func (d *demo) cutover50(ctx context.Context) error {
+	d.heading("migrate cutover --to 50 --execute: half of them")
+	return d.cutover(ctx, 50)
+}
+
+func (d *demo) cutover100(ctx context.Context) error {
+	d.heading("migrate cutover --to 100 --execute: all of them",
+		"The source is still kept equal, so that there is a way back that loses nothing.")
+	return d.cutover(ctx, 100)
+}
+
+func (d *demo) again(ctx context.Context) error {
+	d.heading("migrate cutover --to 100 --execute: once more, in one step")
+	return d.cutover(ctx, 100)
+}
+
+// demoCare opens the gates that ask for a week of load, or for a quiet machine.
+// Shadow reads that met keys before the first pass had copied them count for a
+// minute, which is longer than the demonstration.
+func demoCare() coordinator.Care {
+	return coordinator.Care{Limits: coordinator.Limits{
+		P99: time.Minute, HitRate: -1, Lag: time.Minute, MinShadow: -1, ReadsDiffer: 1000,
+	}}
+}
+
+func (d *demo) cutover(ctx context.Context, percent int) error {
+	res, err := d.ask.Cutover(ctx, coordinator.CutoverRequest{To: []int{percent}, Care: demoCare()})
+	return d.moved(ctx, res.Moves, err)
+}
+
+func (d *demo) rollback(ctx context.Context) error {
+	d.heading("migrate rollback --execute: and back",
+		"The same move in the other direction, with the same proof. What was written meanwhile comes along.")
+	res, err := d.ask.Rollback(ctx, coordinator.RollbackRequest{Care: demoCare()})
+	return d.moved(ctx, res.Moves, err)
+}
+
+// moved tells of moves, and lets the app work on what has come of them.
+func (d *demo) moved(ctx context.Context, moves []coordinator.MoveReport, err error) error {
+	if err != nil {
+		return err
+	}
+	if len(moves) == 0 {
+		return errors.New("demo: nothing was moved")
+	}
+	for _, m := range moves {
+		d.result.HoldsMS = append(d.result.HoldsMS, m.HoldMS)
+	}
+	if err := d.run(ctx); err != nil {
+		return err
+	}
+	m := moves[len(moves)-1]
+	d.figures("writes were held for %.1f ms, in which %d keys were compared and %d repaired", m.HoldMS, m.Compared, m.Repaired)
+	return nil
+}
+
+func (d *demo) verify(ctx context.Context) error {
+	d.heading("migrate verify: every key of both sides is compared",
+		"The app rests meanwhile, so that what is compared stands still.")
+	for _, a := range d.actors {
+		if err := a.rest(ctx); err != nil {
+			return err
+		}
+	}
+	rep, err := d.ask.Verify(ctx, coordinator.VerifyRequest{})
+	d.result.Differing = rep.Different + rep.Failed
+	if err != nil && !errors.Is(err, coordinator.ErrDiffer) {
+		return err
+	}
+	d.figures("%s keys compared, %d differ", grouped(rep.Compared), d.result.Differing)
+	for _, x := range rep.Examples {
+		d.screen.say("     %q: %s (the %v has the authority)", x.Key, x.Kind, x.Authority)
+	}
+	for _, a := range d.actors {
+		if err := a.work(ctx); err != nil {
+			return err
+		}
+	}
+	return d.run(ctx)
+}
+
+func (d *demo) finish(ctx context.Context) error {
+	d.heading("migrate finish: the source is let go",
+		"Nothing is copied any more, and there is no way back but a new migration.")
+	if _, err := d.ask.Finish(ctx, coordinator.FinishRequest{MinSoak: -1, Care: demoCare()}); err != nil {
+		return err
+	}
+	if err := <-d.ended; err != nil {
+		d.ended <- nil // close looks too
+		return fmt.Errorf("shadow ended: %w", err)
+	}
+	d.ended <- nil
+	d.figures("the target alone answers")
+	return nil
+}
