@@ -18,12 +18,17 @@ import (
 // compare reads, so that a change which comes later tells it anew. What had to be
 // repaired is compared again after the next watermark; a round without a repair
 // is the last. Where a side has no feed, a round is a full pass.
+//
+// Repairs of its driver's are writes like any other: those under way must have
+// ended, or been killed, before Start, be they of the sync pass or of an earlier
+// proof that was given up.
 type Prover struct {
 	tracked bool
 	stage   proofStage
 	waits   int      // answers that the stage still waits for
 	names   []string // to be compared in this round
 	differ  []string // that need repair
+	again   bool     // a pass has found something: one more
 	repairs map[string]int
 	rounds  int
 }
@@ -104,6 +109,12 @@ func (p *Prover) Rounds() int { return p.rounds }
 // Repaired returns how many names had to be repaired.
 func (p *Prover) Repaired() int { return len(p.repairs) }
 
+// Left returns the names that were taken and not found equal since. A proof that
+// ends in any other way than proved, or is given up, has to make them dirty
+// again, together with those of a ProveMark that it was not told of: nobody else
+// knows them any more, and the next proof would not compare them.
+func (p *Prover) Left() []string { return append(slices.Clone(p.names), p.differ...) }
+
 // Start begins the first round.
 func (p *Prover) Start() []ProofOutput { return p.round() }
 
@@ -137,7 +148,7 @@ func (p *Prover) Handle(in ProofInput) []ProofOutput {
 			if p.rounds > maxRepairs {
 				return p.end(fmt.Sprintf("%d keys differ again after they were repaired: somebody writes them past the hold", in.Differ))
 			}
-			p.differ = []string{""} // one more round
+			p.again = true
 		}
 	case ProveCompare:
 		p.differ = in.Names
@@ -152,8 +163,8 @@ func (p *Prover) Handle(in ProofInput) []ProofOutput {
 func (p *Prover) next() []ProofOutput {
 	switch p.stage {
 	case proofMarking:
-		if !p.tracked && len(p.differ) > 0 {
-			p.differ = nil
+		if p.again {
+			p.again = false
 			return p.round()
 		}
 		if len(p.names) > 0 {

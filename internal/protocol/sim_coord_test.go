@@ -277,6 +277,9 @@ func (c *simCoord) exec(out []Output) {
 		case DoEnd:
 			c.w.log("%s: the move has ended: %+v", c.name, *o.End)
 			c.w.moved(*o.End)
+			if c.prover != nil && !o.End.Committed {
+				c.dirtyAgain(c.prover.Left())
+			}
 			c.mover, c.prover = nil, nil
 			c.after(time.Millisecond, c.leftovers)
 			return

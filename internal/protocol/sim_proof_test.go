@@ -158,6 +158,8 @@ func (c *simCoord) prove(m *Mover, out []ProofOutput) {
 		answer := func() {
 			if c.mover == m && c.prover == p {
 				c.prove(m, p.Handle(in))
+			} else if in.Kind == ProveMark {
+				c.dirtyAgain(in.Names)
 			}
 		}
 		fault := func(err error) {
@@ -218,6 +220,13 @@ func (c *simCoord) prove(m *Mover, out []ProofOutput) {
 	}
 }
 
+// dirtyAgain gives back names that a proof has taken.
+func (c *simCoord) dirtyAgain(names []string) {
+	for _, name := range names {
+		c.dirty[c.index(name)] = true
+	}
+}
+
 func (c *simCoord) moving(m *Mover, k key) bool { return m.rec[m.giver].Moving(k.workload, k.slot) }
 
 func (c *simCoord) index(name string) int {
@@ -243,7 +252,9 @@ func (c *simCoord) compareAll(m *Mover, o ProofOutput, in *ProofInput, fault fun
 		c.after(0, answer)
 	}
 	var differ []string
+	c.jobs += left
 	end := func() {
+		c.jobs--
 		if left--; left > 0 {
 			return
 		}
@@ -268,11 +279,13 @@ func (c *simCoord) compareAll(m *Mover, o ProofOutput, in *ProofInput, fault fun
 
 func (c *simCoord) repairAll(m *Mover, names []string, fault func(error), answer func()) {
 	left := len(names)
+	c.jobs += left // they have to end before another proof begins, even if nobody asks for this one any more
 	for _, name := range names {
 		k := c.index(name)
 		read := func(n *node) any { return n.sh.st.vals[k] }
 		c.call(c.w.shards[m.giver][c.w.keys[k].shard], false, false, read, func(v any, _ *node, _ bool, err error) {
 			end := func(err error) {
+				c.jobs--
 				fault(err)
 				if left--; left == 0 {
 					answer()
