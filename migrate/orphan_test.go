@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -208,5 +209,38 @@ func TestOrphansOnADeadServer(t *testing.T) {
 	}
 	if err := m.killOrphans(t.Context(), m.sides[src]); err != nil || m.sides[src].orphans.len() != 0 {
 		t.Errorf("got %v and %d orphans; want none once it answers", err, m.sides[src].orphans.len())
+	}
+}
+
+// TestOrphansAreKilledOverTLS: the server's certificate names localhost, so that
+// it must be reached again by that name, not by the connection's IP.
+func TestOrphansAreKilledOverTLS(t *testing.T) {
+	t.Parallel()
+	source := redistest.Standalone(t, redistest.Options{TLS: true, Password: "secret"})
+	target := redistest.Standalone(t, redistest.Options{})
+	cfg := config(t, source)
+	_, port, err := net.SplitHostPort(source.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Addrs = []string{"localhost:" + port}
+	r := newRig(t, cfg, config(t, target))
+	r.begin()
+	m := r.member(r.options())
+	m.ready(t)
+	if err := m.set(t.Context(), "sess:1", "a"); err != nil {
+		t.Fatal(err)
+	}
+	id, err := m.view.Load().pools[src].client.Do(t.Context(), "client", "id").Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.view.Load().pools[src].close() // in the middle of traffic
+	orphans := m.sides[src].orphans
+	if ids, _ := orphans.byServer(); !slices.Contains(ids[cfg.Addrs[0]], id) {
+		t.Errorf("got %v; want connection %d on %s", ids, id, cfg.Addrs[0])
+	}
+	if err := m.killOrphans(t.Context(), m.sides[src]); err != nil || orphans.len() != 0 {
+		t.Errorf("got %v and %d orphans; want none", err, orphans.len())
 	}
 }

@@ -140,6 +140,10 @@ func (s *shadow) look(ctx context.Context, job shadowRead) {
 	ctx, cancel := context.WithTimeout(ctx, shadowBound)
 	defer cancel()
 	mirror, err := s.ask(ctx, pools[1], job)
+	if ours(err) {
+		counts.skipped.Add(1)
+		return
+	}
 	if err != nil {
 		counts.failed.Add(1)
 		return

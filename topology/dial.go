@@ -13,17 +13,11 @@ type dialler struct {
 	net net.Dialer        // its Timeout bounds TLS's handshake anew
 	to  map[string]string // announced → reachable
 	tls *tls.Config       // nil for none
-
-	// announced has connections give the announced address as their remote one.
-	// go-redis's sentinel client closes, after a failover, all whose remote
-	// address is not the new master's announced one: with names or an AddrMap
-	// that would be every one of them, those to the new master too.
-	announced bool
 }
 
 // newDialler reads the files of TLS.
 func (c Config) newDialler() *dialler {
-	d := &dialler{to: c.AddrMap, announced: c.Mode == Sentinel}
+	d := &dialler{to: c.AddrMap}
 	d.net.Timeout = c.DialTimeout
 	if c.Mode == Sentinel {
 		// A hung sentinel's kernel takes connections, and TLS then waits for an
@@ -39,7 +33,11 @@ func (c Config) newDialler() *dialler {
 	return d
 }
 
-// dial connects to an announced address.
+// dial connects to an announced address. The connection gives that address as its
+// remote one. go-redis's sentinel client closes, after a failover, all whose
+// remote address is not the new master's announced one: with names or an AddrMap
+// that would be every one of them, those to the new master too. And who wants to
+// reach the same server again, by Node, needs the name that its certificate has.
 func (d *dialler) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	target, ok := d.to[addr]
 	if !ok {
@@ -56,7 +54,7 @@ func (d *dialler) dial(ctx context.Context, network, addr string) (net.Conn, err
 		}
 		raw = nil // what lies in the socket is not what the client would read
 	}
-	if !d.announced || conn.RemoteAddr().String() == addr {
+	if conn.RemoteAddr().String() == addr {
 		return conn, nil
 	}
 	return withRaw(&mappedConn{Conn: conn, announced: namedAddr{network, addr}}, raw), nil
