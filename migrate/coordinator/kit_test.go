@@ -93,7 +93,8 @@ func (w writer) Write(b []byte) (int, error) {
 // coordinate opens a coordinator of a test's sides.
 func coordinate(t *testing.T, s sides, change ...func(*Options)) *Coordinator {
 	t.Helper()
-	o := Options{Source: s.source, Target: s.target, Logger: testLog(t, "coordinator"), MaxHold: longestHold,
+	o := Options{Source: s.source, Target: s.target, Logger: testLog(t, "coordinator"), MaxHold: longestHold, Hold: 2 * time.Second, // a busy machine, and the race detector
+		Limits:   Limits{P99: time.Minute, Lag: 5 * time.Second, MirrorFails: 1000},
 		Progress: func(p Progress) { writer{t}.Write(fmt.Appendf(nil, "%s: %s\n", p.Stage, p.Text)) }}
 	for _, f := range change {
 		f(&o)

@@ -14,6 +14,9 @@ func TestLife(t *testing.T) {
 			if testing.Short() && name != "embedded" {
 				t.Skip("needs a real server")
 			}
+			if raceOn && name == "embedded" {
+				t.Skip("too slow: see raceOn")
+			}
 			s := kind(t)
 			n, rate := 500, 300
 			if name == "embedded" { // each command of miniredis sorts the names of all keys

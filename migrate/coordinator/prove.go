@@ -16,7 +16,6 @@ type proof struct {
 	s       *syncer
 	v       *view
 	giver   protocol.Side
-	first   bool // no round is over
 	runs    [3]string
 	checked atomic.Int64 // keys compared
 	mended  atomic.Int64
@@ -24,7 +23,7 @@ type proof struct {
 
 // prove runs a proof, and hands its verdict to the mover.
 func (d *driver) prove(ctx context.Context) {
-	pr := &proof{s: d.s, v: d.s.view.Load(), giver: d.giver, first: true, runs: d.runs}
+	pr := &proof{s: d.s, v: d.s.view.Load(), giver: d.giver, runs: d.runs}
 	p := protocol.NewProver(!d.s.full())
 	answers := make(chan protocol.ProofInput, 2) // a round asks for two things at a time
 	outs := p.Start()
@@ -34,15 +33,15 @@ func (d *driver) prove(ctx context.Context) {
 				d.send(ctx, event{Input: protocol.Input{Proved: o.Proved}, proof: pr, rounds: p.Rounds()})
 				return
 			}
+			first := p.Rounds() == 1
 			d.wg.Go(func() {
-				in := pr.step(ctx, o)
+				in := pr.step(ctx, o, first)
 				in.Kind = o.Kind
 				answers <- in
 			})
 		}
 		select {
 		case in := <-answers:
-			pr.first = pr.first && in.Kind != protocol.ProveMark
 			outs = p.Handle(in)
 		case <-ctx.Done():
 			return
@@ -51,11 +50,11 @@ func (d *driver) prove(ctx context.Context) {
 }
 
 // step carries out one output of a prover.
-func (pr *proof) step(ctx context.Context, o protocol.ProofOutput) (in protocol.ProofInput) {
+func (pr *proof) step(ctx context.Context, o protocol.ProofOutput, first bool) (in protocol.ProofInput) {
 	var err error
 	switch o.Kind {
 	case protocol.ProveMark:
-		in.Names, err = pr.mark(ctx)
+		in.Names, err = pr.mark(ctx, first)
 	case protocol.ProvePass:
 		in.Differ, err = pr.pass(ctx)
 	case protocol.ProveReplicas:
@@ -74,9 +73,9 @@ func (pr *proof) step(ctx context.Context, o protocol.ProofOutput) (in protocol.
 }
 
 // mark sends a watermark through all feeds, and takes the moving names out of
-// the dirty set. The first time it adds the streams that have groups: what
+// the dirty set. In the first round it adds the streams that have groups: what
 // happens to groups is reported by no feed.
-func (pr *proof) mark(ctx context.Context) ([]string, error) {
+func (pr *proof) mark(ctx context.Context, first bool) ([]string, error) {
 	if err := pr.watermark(ctx); err != nil {
 		return nil, err
 	}
@@ -89,7 +88,7 @@ func (pr *proof) mark(ctx context.Context) ([]string, error) {
 		}
 	}
 	pr.s.dirty.Add(rest...)
-	if pr.first {
+	if first {
 		streams, err := pr.s.movingStreams(ctx, pr.v)
 		if err != nil {
 			return nil, err
