@@ -17,8 +17,8 @@ func (p process) checkVerb() *cli.Command {
 		Description: "Each line is ok, warn or refuse, with its figure and the next step. It changes nothing, and\n" +
 			"may run beside everything else. Exits with 3 if a line refuses.",
 		Flags: options(
-			&cli.BoolFlag{Name: "no-members", Usage: "do not ask for processes of the app"},
-			&cli.BoolFlag{Name: "all", Usage: "print the lines that are ok too, one by one"},
+			boolean("no-members", "do not ask for processes of the app"),
+			boolean("all", "print the lines that are ok too, one by one"),
 			verboseFlag(),
 		),
 		Action: p.action(check),

@@ -23,7 +23,7 @@ func (p process) cutoverVerb() *cli.Command {
 		Flags: leading(append(append(executeFlags(),
 			&cli.StringFlag{Name: "to", Usage: "rising `PERCENT`ages of each workload: 10,50,100"},
 			&cli.StringSliceFlag{Name: "only", Usage: "move this `WORKLOAD` alone; may be given several times"},
-			&cli.DurationFlag{Name: "every", Usage: "pause between two steps (default: none)"},
+			duration("every", "none", "pause between two steps"),
 		), careFlags()...)...),
 		Action: p.action(cutover),
 	}

@@ -19,7 +19,7 @@ const (
 
 	// breath is how long the app runs on between two steps, so that each finds
 	// what the one before has left it.
-	breath = 1500 * time.Millisecond
+	breath = time.Second
 )
 
 // A demo is a demonstration under way.
@@ -149,17 +149,20 @@ func (d *demo) startApp(ctx context.Context) error {
 
 // coordinators opens what the operator's two terminals run.
 func (d *demo) coordinators() (err error) {
-	o := coordinator.Options{Name: demoName, Source: d.stage.source, Target: d.stage.target, Logger: d.logger(), Progress: d.screen.follow}
+	o := coordinator.Options{Name: demoName, Source: d.stage.source, Target: d.stage.target, Logger: d.logger()}
 	if d.stage.mode == "embedded" {
 		// The servers inside this process have no change feed: all keys are compared
 		// in the hold, and writes wait for that: half a second, or more if the machine
 		// is busy. The members would wait for twice as long.
 		o.MaxHold = 10 * time.Second
 	}
-	if d.ask, err = coordinator.Open(o); err != nil {
+	if d.boss, err = coordinator.Open(o); err != nil {
 		return err
 	}
-	d.boss, err = coordinator.Open(o)
+	if d.screen.terminal || d.flags.Bool("verbose") {
+		o.Progress = d.screen.follow
+	}
+	d.ask, err = coordinator.Open(o)
 	return err
 }
 

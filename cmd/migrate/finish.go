@@ -19,8 +19,8 @@ func (p process) finishVerb() *cli.Command {
 		Description: "The migration's name must be typed back, or --yes given. The records stay in both Redis,\n" +
 			"so that a process which starts later with both sides set does not use the source.",
 		Flags: leading(append(careFlags(), yesFlag(),
-			&cli.DurationFlag{Category: "GATES", Name: "min-soak", Usage: "for how long the target must have answered all (default: 24h)"},
-			&cli.BoolFlag{Name: "purge", Usage: "remove all that the migration kept for itself but the records"},
+			gate(duration("min-soak", "24h", "for how long the target must have answered all")),
+			boolean("purge", "remove all that the migration kept for itself but the records"),
 		)...),
 		Action: p.action(finish),
 	}
@@ -70,5 +70,5 @@ func (v *call) confirm(what string) error {
 }
 
 func yesFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "yes", Usage: "do not ask for the migration's name"}
+	return boolean("yes", "do not ask for the migration's name")
 }

@@ -18,7 +18,17 @@ func nameFlag() cli.Flag {
 }
 
 func jsonFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "json", Usage: "print JSON; errors too, on stderr"}
+	return boolean("json", "print JSON; errors too, on stderr")
+}
+
+// boolean makes a flag that is off unless it is given.
+func boolean(name, usage string) cli.Flag {
+	return &cli.BoolFlag{Name: name, Usage: usage, DisableDefaultText: true}
+}
+
+// duration makes a flag whose default is the library's.
+func duration(name, byDefault, usage string) cli.Flag {
+	return &cli.DurationFlag{Name: name, Usage: usage, DefaultText: byDefault}
 }
 
 // options are a verb's own flags with those that every verb takes.
@@ -27,14 +37,14 @@ func options(flags ...cli.Flag) []cli.Flag { return append(flags, nameFlag(), js
 // leading are the flags of verbs that lead.
 func leading(flags ...cli.Flag) []cli.Flag {
 	return options(append(flags,
-		&cli.BoolFlag{Name: "no-members", Usage: "go on though no process of the app is on the roll"},
-		&cli.BoolFlag{Name: "take-over", Usage: "take over from a coordinator that fell silent and cannot be fenced: you have made sure that it has ended"},
+		boolean("no-members", "go on though no process of the app is on the roll"),
+		boolean("take-over", "take over from a coordinator that fell silent and cannot be fenced: you have made sure that it has ended"),
 		verboseFlag(),
 	)...)
 }
 
 func verboseFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "verbose", Usage: "log each phase and what a human should look at, on stderr"}
+	return boolean("verbose", "log each phase and what a human should look at, on stderr")
 }
 
 // globalBool reads a flag that may stand before the verb as well as after it.

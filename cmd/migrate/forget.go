@@ -19,7 +19,7 @@ func (p process) forgetVerb() *cli.Command {
 			"both sides set and finds no record uses the source, which after finish is the wrong one.\n" +
 			"The app's own keys are left alone. The migration's name must be typed back, or --yes given.",
 		Flags: leading(yesFlag(),
-			&cli.DurationFlag{Name: "quiet", Usage: "for how long no process of the app may have been seen (default: 1h)"},
+			duration("quiet", "1h", "for how long no process of the app may have been seen"),
 		),
 		Action: p.action(forget),
 	}

@@ -13,8 +13,8 @@ import (
 // executeFlags choose between a look and the deed.
 func executeFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "execute", Usage: "move"},
-		&cli.BoolFlag{Name: "dry-run", Usage: "move nothing; tell each gate, and what would move (this is the default)"},
+		boolean("execute", "move"),
+		boolean("dry-run", "move nothing; tell each gate, and what would move (this is the default)"),
 	}
 }
 
@@ -29,22 +29,37 @@ func (v *call) execute() (bool, error) {
 
 // careFlags say how carefully authority is moved.
 func careFlags() []cli.Flag {
-	const gates = "GATES"
 	return []cli.Flag{
-		&cli.DurationFlag{Category: gates, Name: "hold", Usage: "how long writes to the keys that move may be held (default: 250ms)"},
-		&cli.DurationFlag{Category: gates, Name: "max-hold", Usage: "the same where a server has no change feed, so that all keys are compared in the hold (default: --hold)"},
-		&cli.DurationFlag{Category: gates, Name: "max-p99", Usage: "the target's p99 may always be this (default: 5ms)"},
-		&cli.Float64Flag{Category: gates, Name: "max-p99-ratio", Usage: "or so many times the source's (default: 1.3)"},
-		&cli.Int64Flag{Category: gates, Name: "max-mirror-errors", Usage: "copies that failed in the last minute (default: 0)"},
-		&cli.Int64Flag{Category: gates, Name: "max-read-differences", Usage: "shadow reads that differed in the last minute (default: 0)"},
-		&cli.Float64Flag{Category: gates, Name: "min-hit-rate", Usage: "of caches on the target, if it is lower than the source's; 0.95 is 95 percent (default: 0.95)"},
-		&cli.DurationFlag{Category: gates, Name: "max-lag", Usage: "of replicas (default: 1s)"},
-		&cli.DurationFlag{Category: gates, Name: "max-skew", Usage: "between the clocks of both sides (default: 500ms)"},
-		&cli.DurationFlag{Category: gates, Name: "min-shadow", Usage: "for how long shadow should have run; it only warns (default: 168h)"},
-		&cli.Float64Flag{Category: gates, Name: "max-memory", Usage: "share of the target's memory that may be in use (default: 0.9)"},
-		&cli.BoolFlag{Category: gates, Name: "accept-bypass", Usage: "writers that do not use the migrating client are known and harmless"},
-		&cli.DurationFlag{Name: "prepare-for", Usage: "how long a move may be prepared, a dead process of the app waited out (default: 45s)"},
+		gate(duration("hold", "250ms", "how long writes to the keys that move may be held")),
+		gate(duration("max-hold", "--hold", "the same where a server has no change feed, so that all keys are compared in the hold")),
+		gate(duration("max-p99", "5ms", "the target's p99 may always be this")),
+		gate(&cli.Float64Flag{Name: "max-p99-ratio", DefaultText: "1.3", Usage: "or so many times the source's"}),
+		gate(&cli.Int64Flag{Name: "max-mirror-errors", DefaultText: "0", Usage: "copies that failed in the last minute"}),
+		gate(&cli.Int64Flag{Name: "max-read-differences", DefaultText: "0", Usage: "shadow reads that differed in the last minute"}),
+		gate(&cli.Float64Flag{Name: "min-hit-rate", DefaultText: "0.95", Usage: "of caches on the target, if it is lower than the source's; 0.95 is 95 percent"}),
+		gate(duration("max-lag", "1s", "of replicas")),
+		gate(duration("max-skew", "500ms", "between the clocks of both sides")),
+		gate(duration("min-shadow", "168h", "for how long shadow should have run; it only warns")),
+		gate(&cli.Float64Flag{Name: "max-memory", DefaultText: "0.9", Usage: "share of the target's memory that may be in use"}),
+		gate(boolean("accept-bypass", "writers that do not use the migrating client are known and harmless")),
+		duration("prepare-for", "45s", "how long a move may be prepared, a dead process of the app waited out"),
 	}
+}
+
+// gate puts a flag among the gates in the help.
+func gate(f cli.Flag) cli.Flag {
+	const gates = "GATES"
+	switch f := f.(type) {
+	case *cli.BoolFlag:
+		f.Category = gates
+	case *cli.DurationFlag:
+		f.Category = gates
+	case *cli.Float64Flag:
+		f.Category = gates
+	case *cli.Int64Flag:
+		f.Category = gates
+	}
+	return f
 }
 
 // care takes careFlags.

@@ -46,7 +46,10 @@ func (p process) app() *cli.App {
 			if verb := c.Args().First(); verb != "" {
 				return p.unknown(c.App, verb)
 			}
-			_ = cli.ShowAppHelp(c)
+			if !globalBool(c, "json") {
+				c.App.Writer = p.errOut // it is not what was asked for
+				_ = cli.ShowAppHelp(c)  // to a writer of ours
+			}
 			return usage("migrate --help lists the verbs", "no verb was given")
 		},
 		Commands: []*cli.Command{

@@ -18,7 +18,7 @@ func (p process) shadowVerb() *cli.Command {
 			"migrate shadow carries on where it was.",
 		Flags: leading(
 			&cli.StringFlag{Name: "target-keys", Usage: "what becomes of keys that the target held before: `keep` or delete (default: refuse to begin)"},
-			&cli.IntFlag{Name: "rate", Usage: "bound of the pass over all keys, in `KEYS` a second (default: none)"},
+			&cli.IntFlag{Name: "rate", DefaultText: "none", Usage: "bound of the pass over all keys, in `KEYS` a second"},
 		),
 		Action: p.action(shadow),
 	}

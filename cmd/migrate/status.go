@@ -17,9 +17,9 @@ func (p process) statusVerb() *cli.Command {
 		Name:  "status",
 		Usage: "say where the migration stands, what it waits for, and what is next",
 		Flags: options(
-			&cli.BoolFlag{Name: "watch", Usage: "say it again and again, until Ctrl-C"},
+			boolean("watch", "say it again and again, until Ctrl-C"),
 			&cli.DurationFlag{Name: "every", Value: 2 * time.Second, Usage: "pause between two looks of --watch"},
-			&cli.BoolFlag{Name: "events", Usage: "print the audit: who did what, when and why"},
+			boolean("events", "print the audit: who did what, when and why"),
 			&cli.IntFlag{Name: "last", Value: 50, Usage: "how many events"},
 			verboseFlag(),
 		),

@@ -20,8 +20,8 @@ func (p process) verifyVerb() *cli.Command {
 			"again for up to five seconds before it counts: under load most differences are copies on\n" +
 			"their way.",
 		Flags: options(
-			&cli.IntFlag{Name: "sample", Usage: "compare about `N` keys of each side, taken at random (default: all)"},
-			&cli.BoolFlag{Name: "no-members", Usage: "go on though no process of the app is on the roll"},
+			&cli.IntFlag{Name: "sample", DefaultText: "all", Usage: "compare about `N` keys of each side, taken at random"},
+			boolean("no-members", "go on though no process of the app is on the roll"),
 			verboseFlag(),
 		),
 		Action: p.action(verify),
