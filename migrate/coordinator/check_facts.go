@@ -22,10 +22,11 @@ const askSide = 10 * time.Second
 // sideFacts are what one side tells.
 type sideFacts struct {
 	protocol.Side
-	client *topology.Client
-	err    error // it does not answer, or not as it must
-	caps   Capabilities
-	nodes  []*nodeFacts
+	client  *topology.Client
+	err     error // it does not answer, or not as it must
+	modeErr error // it does not tell what it is
+	caps    Capabilities
+	nodes   []*nodeFacts
 
 	record    protocol.Record
 	recordErr error
@@ -109,7 +110,9 @@ func (k *checker) meet(ctx context.Context) {
 }
 
 func (k *checker) meetSide(ctx context.Context, f *sideFacts) error {
-	if err := f.client.CheckMode(ctx); err != nil {
+	if err := f.client.CheckMode(ctx); denied(err) {
+		f.modeErr = err // it answers, but does not tell
+	} else if err != nil {
 		return err
 	}
 	nodes, err := f.client.Nodes(ctx)

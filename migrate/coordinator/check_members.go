@@ -17,6 +17,7 @@ type memberLine struct {
 	on    [3]bool
 	entry [3]protocol.Entry
 	about *migrate.About
+	told  uint64 // the beat of about
 	alive bool
 }
 
@@ -31,8 +32,8 @@ func (k *checker) members() map[string]*memberLine {
 				out[e.ID] = m
 			}
 			m.on[s], m.entry[s] = true, e
-			if about, ok := aboutOf(e); ok {
-				m.about = &about
+			if about, ok := aboutOf(e); ok && (m.about == nil || e.Beat > m.told) {
+				m.about, m.told = &about, e.Beat // the line on a side that it does not reach is old
 			}
 		}
 		for _, e := range k.again[s] {
@@ -106,7 +107,7 @@ func (k *checker) judgeReachOfMembers(members map[string]*memberLine, half []str
 			m := members[id]
 			switch {
 			case !m.alive && len(k.again[protocol.Source])+len(k.again[protocol.Target]) > 0:
-			case m.about == nil:
+			case m.about == nil || m.about.Reach[i] == (migrate.Reach{}):
 				untold = append(untold, id)
 			case !m.about.Reach[i].OK:
 				bad = append(bad, id+paren(m.about.Reach[i].Error))

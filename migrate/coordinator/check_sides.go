@@ -45,6 +45,10 @@ func (k *checker) judgeReach(f *sideFacts) {
 	default:
 		k.warn("reach", name, "bring them back; while one is away no process can be fenced, for it might be connected there", "no answer from %s", some(gone, 4))
 	}
+	if f.modeErr != nil {
+		k.unknown("mode", name, fmt.Sprintf("see that it is what was told: %s", f.client.Mode()), f.modeErr)
+		return
+	}
 	k.ok("mode", name, "%s, as told", f.client.Mode())
 }
 

@@ -1,0 +1,102 @@
+package coordinator
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/transload/transload/internal/redistest"
+)
+
+func TestCheckRights(t *testing.T) {
+	_, b, s := twoServers(t, nil, nil)
+	s.target.Username, s.target.Password = "app", "pw"
+	redistest.Do(t, b, "FUNCTION", "LOAD", "#!lua name=l\nredis.register_function('f', function() return 1 end)")
+	for _, tt := range []struct {
+		name, rules, check string
+		want               Verdict
+		words              string
+	}{
+		{"all", "", "commands", OK, "(app)"},
+		{"no records", "-xadd", "records", Refused, "xadd"},
+		{"no scripts", "-eval -evalsha", "records", Refused, "eval, evalsha"},
+		{"no copying", "-zadd -restore", "copying", Refused, "zadd"},
+		{"no payloads", "-restore", "payloads", Warn, "restore"},
+		{"no feed", "-client|tracking", "change feed", Warn, "client tracking"},
+		{"no fence", "-client|kill", "fence", Warn, "client kill"},
+		{"no listing", "-client|list", "fence", Warn, "client list"},
+		{"no wait", "-wait", "replicas", Warn, "wait"},
+		{"no unblock", "-client|unblock", "blocking", Warn, "client unblock"},
+		{"no config", "-config", "questions", Warn, "config get"},
+		{"no saves", "-bgsave", "backup", Warn, "bgsave"},
+		{"some keys", "resetkeys ~transload:* ~sess:*", "rights on keys", Refused, `"asynq:"`},
+		{"no key of ours", "resetkeys ~sess:*", "records", Refused, "hset"},
+		{"no channel", "resetchannels", "records", Refused, "publish, subscribe"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			redistest.Do(t, b, "ACL", "DELUSER", "app")
+			restrict(t, b, strings.Fields(tt.rules)...)
+			r := checked(t, coordinate(t, s, alone))
+			r.wants(t, tt.check, "target", tt.want, tt.words)
+			r.wants(t, "commands", "source", OK, "(default)")
+			if l := r.line(tt.check, "target"); tt.want != OK && !strings.Contains(l.Next, "ACL SETUSER app") {
+				t.Errorf("got %q; want what the user lacks", l.Next)
+			}
+		})
+	}
+}
+
+// TestCheckUnknown takes away the right to ask: what is not told is a warning
+// that says how to find it out.
+func TestCheckUnknown(t *testing.T) {
+	_, b, s := twoServers(t, nil, nil)
+	s.target.Username, s.target.Password = "app", "pw"
+	restrict(t, b, "-config", "-client|list", "-memory", "-multi", "-time")
+	r := checked(t, coordinate(t, s, alone))
+	for _, check := range []string{"commands", "min-replicas-to-write", "other clients", "clocks"} {
+		r.wants(t, check, "target", Warn, "unknown: ")
+	}
+	redistest.Do(t, b, "ACL", "SETUSER", "app", "+@all", "-info", "-acl")
+	r = checked(t, coordinate(t, s, alone))
+	r.wants(t, "mode", "target", Warn, "unknown: ")
+	r.wants(t, "server", "target", Warn, "unknown: ")
+	s.source, s.target = s.target, s.source
+	redistest.Do(t, b, "ACL", "SETUSER", "app", "+@all", "-memory", "-function", "-config")
+	r = checked(t, coordinate(t, s, alone))
+	if n := redistest.Do(t, b, "DBSIZE"); n != int64(0) {
+		t.Fatalf("got %v keys; want a check to write none, also where MULTI is refused", n)
+	}
+	r.wants(t, "big keys", "source", OK) // there are none
+	r.wants(t, "functions", "", Warn, "unknown: ")
+	redistest.Do(t, b, "SET", "x", "y")
+	redistest.Do(t, b, "CONFIG", "SET", "appendonly", "no")
+	r = checked(t, coordinate(t, s, alone))
+	r.wants(t, "big keys", "source", Warn, "unknown: ")
+	r.wants(t, "persistence", "source", Warn, "unknown: ")
+}
+
+// TestTrialsAreComplete: a command that a need names must have the arguments to
+// be queued.
+func TestTrialsAreComplete(t *testing.T) {
+	conn := redistest.Conn(t, redistest.SharedStandalone(t))
+	do := func(args ...string) any {
+		v, err := conn.Do(t.Context(), args...)
+		if err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
+		return v
+	}
+	do("MULTI")
+	for _, n := range needs {
+		for name := range strings.FieldsSeq(n.commands) {
+			var args []string
+			for _, a := range trial(name, "k", "c") {
+				args = append(args, fmt.Sprint(a))
+			}
+			if got := do(args...); got != "QUEUED" {
+				t.Errorf("%v: got %v; want it queued", args, got)
+			}
+		}
+	}
+	do("DISCARD")
+}
