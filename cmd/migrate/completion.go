@@ -19,7 +19,7 @@ var (
 func (p process) completionVerb() *cli.Command {
 	shell := func(name, script string) *cli.Command {
 		return &cli.Command{
-			Name: name, Usage: "for " + name, OnUsageError: onUsageError, HideHelpCommand: true,
+			Name: name, Usage: "for " + name,
 			Action: p.action(func(_ context.Context, v *call) error {
 				_, err := fmt.Fprint(v.out, script)
 				return err

@@ -18,7 +18,7 @@ func (p process) finishVerb() *cli.Command {
 		Usage: "let go of the source: the target alone answers, and there is no way back",
 		Description: "The migration's name must be typed back, or --yes given. The records stay in both Redis,\n" +
 			"so that a process which starts later with both sides set does not use the source.",
-		Flags: leading(append(careFlags(), yesFlag(),
+		Flags: leading(append(some(careFlags(), "max-mirror-errors", "accept-bypass", "prepare-for"), yesFlag(),
 			gate(duration("min-soak", "24h", "for how long the target must have answered all")),
 			boolean("purge", "remove all that the migration kept for itself but the records"),
 		)...),

@@ -21,6 +21,10 @@ func jsonFlag() cli.Flag {
 	return boolean("json", "print JSON; errors too, on stderr")
 }
 
+func helpFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "help", Aliases: []string{"h"}, Usage: "show help", DisableDefaultText: true}
+}
+
 // boolean makes a flag that is off unless it is given.
 func boolean(name, usage string) cli.Flag {
 	return &cli.BoolFlag{Name: name, Usage: usage, DisableDefaultText: true}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -44,6 +45,16 @@ func careFlags() []cli.Flag {
 		gate(boolean("accept-bypass", "writers that do not use the migrating client are known and harmless")),
 		duration("prepare-for", "45s", "how long a move may be prepared, a dead process of the app waited out"),
 	}
+}
+
+// some picks flags by their names: a verb does not take what it would not heed.
+func some(flags []cli.Flag, names ...string) (out []cli.Flag) {
+	for _, f := range flags {
+		if slices.Contains(names, f.Names()[0]) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // gate puts a flag among the gates in the help.

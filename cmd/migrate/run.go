@@ -37,9 +37,10 @@ func (p process) app() *cli.App {
 			"The two sides are told as the app is told: REDIS_* is the Redis that is being left,\n" +
 			"REDIS_TARGET_* the one that is being moved to. Nothing is moved without --execute.",
 		Writer: p.out, ErrWriter: p.errOut,
-		Flags:                []cli.Flag{nameFlag(), jsonFlag()},
+		Flags:                []cli.Flag{nameFlag(), jsonFlag(), helpFlag()},
+		HideHelp:             true, // see tame
 		HideVersion:          true,
-		EnableBashCompletion: true,
+		EnableBashCompletion: p.args[len(p.args)-1] == "--generate-bash-completion",
 		OnUsageError:         onUsageError,
 		ExitErrHandler:       func(*cli.Context, error) {},
 		Action: func(c *cli.Context) error {
@@ -55,14 +56,39 @@ func (p process) app() *cli.App {
 		Commands: []*cli.Command{
 			p.checkVerb(), p.backupVerb(), p.shadowVerb(), p.statusVerb(), p.verifyVerb(),
 			p.cutoverVerb(), p.rollbackVerb(), p.finishVerb(), p.forgetVerb(),
-			p.demoVerb(), p.demoMemberVerb(), p.completionVerb(),
+			p.demoVerb(), p.demoMemberVerb(), p.completionVerb(), helpVerb(),
 		},
 	}
-	for _, cmd := range app.Commands {
-		cmd.OnUsageError = onUsageError
-		cmd.HideHelpCommand = true
-	}
+	tame(app.Commands)
 	return app
+}
+
+// tame gives commands a help flag of their own. The one that cli would add is a
+// variable of the package, which it writes to: a process of tests runs several
+// commands at a time.
+func tame(cmds []*cli.Command) {
+	for _, cmd := range cmds {
+		cmd.OnUsageError = onUsageError
+		cmd.HideHelp = true
+		cmd.Flags = append(cmd.Flags, helpFlag())
+		tame(cmd.Subcommands)
+	}
+}
+
+func helpVerb() *cli.Command {
+	return &cli.Command{
+		Name: "help", Usage: "show the help of a verb", ArgsUsage: "[VERB]",
+		Action: func(c *cli.Context) error {
+			verb := c.Args().First()
+			if verb == "" {
+				return cli.ShowAppHelp(c)
+			}
+			if c.App.Command(verb) == nil {
+				return usage("migrate --help lists the verbs", "%q is not a verb", verb)
+			}
+			return cli.ShowCommandHelp(c, verb)
+		},
+	}
 }
 
 // unknown refuses a verb, and names the one that was perhaps meant.
