@@ -33,6 +33,7 @@ func member(t *testing.T, s sides, change ...func(*migrate.Options)) *migrate.Cl
 }
 
 func TestCheckMembers(t *testing.T) {
+	t.Parallel() // it mostly waits for beats
 	_, _, s := twoServers(t, nil, nil)
 	c := coordinate(t, s)
 	checked(t, c).wants(t, "members", "", Refused, "no member")
@@ -66,6 +67,7 @@ func TestCheckMembers(t *testing.T) {
 }
 
 func TestCheckReachFromMembers(t *testing.T) {
+	t.Parallel() // it mostly waits for beats
 	_, b, s := twoServers(t, nil, nil)
 	theirs := s
 	p := redistest.Proxy(t, b)
@@ -92,6 +94,7 @@ func TestCheckReachFromMembers(t *testing.T) {
 // TestCheckReachOfWhoKnowsOneSide: a member with another target is on no roll of
 // ours there.
 func TestCheckReachOfWhoKnowsOneSide(t *testing.T) {
+	t.Parallel() // it mostly waits for beats
 	_, _, s := twoServers(t, nil, nil)
 	_, _, other := twoServers(t, nil, nil)
 	member(t, sides{s.source, other.target})
@@ -105,6 +108,7 @@ func TestCheckReachOfWhoKnowsOneSide(t *testing.T) {
 
 // TestCheckCensus has an app do everything that a check minds.
 func TestCheckCensus(t *testing.T) {
+	t.Parallel() // it mostly waits for beats
 	_, _, s := twoServers(t, nil, nil)
 	app := member(t, s)
 	ctx := t.Context()

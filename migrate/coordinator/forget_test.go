@@ -31,6 +31,7 @@ func refused(t *testing.T, err error, gate, word string) {
 }
 
 func TestForget(t *testing.T) {
+	t.Parallel() // it mostly waits for beats
 	for name, kind := range map[string]func(t *testing.T) sides{"standalone": kinds["standalone"], "embedded": kinds["embedded"]} {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && name != "embedded" {
@@ -78,6 +79,7 @@ func TestForget(t *testing.T) {
 // TestForgetDone forgets a migration that is done, with a member on the roll that
 // died without a goodbye.
 func TestForgetDone(t *testing.T) {
+	t.Parallel() // it mostly waits for beats
 	s := kinds["standalone"](t)
 	seed(t, s.source, 20)
 	a := startApp(t, s, 1, 0)
