@@ -94,7 +94,7 @@ func (w writer) Write(b []byte) (int, error) {
 func coordinate(t *testing.T, s sides, change ...func(*Options)) *Coordinator {
 	t.Helper()
 	o := Options{Source: s.source, Target: s.target, Logger: testLog(t, "coordinator"), MaxHold: longestHold, Hold: 2 * time.Second, // a busy machine, and the race detector
-		Limits:   Limits{P99: time.Minute, Lag: 5 * time.Second, MirrorFails: 1000},
+		Limits:   Limits{P99: time.Minute, Lag: 5 * time.Second, MirrorFails: 1e9},
 		Progress: func(p Progress) { writer{t}.Write(fmt.Appendf(nil, "%s: %s\n", p.Stage, p.Text)) }}
 	for _, f := range change {
 		f(&o)

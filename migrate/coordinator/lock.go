@@ -29,55 +29,85 @@ func (t *term) take(ctx context.Context, verb string) error {
 	var got [3]bool
 	fenced := map[string]bool{}
 	for round := 0; ; round++ {
-		for _, s := range protocol.Sides {
-			if got[s] {
-				continue
-			}
-			var err error
-			if got[s], err = t.takeSide(ctx, s, verb, &seen[s], fenced); err != nil {
-				t.letGo(ctx, got)
-				return err
-			}
-		}
-		if got[protocol.Source] && got[protocol.Target] {
+		err := t.takeFree(ctx, verb, &seen, &got, fenced)
+		if err == nil && got[protocol.Source] && got[protocol.Target] {
 			return nil
 		}
-		if err := t.succeed(ctx, seen, got, fenced); err != nil {
+		if err == nil {
+			err = t.succeed(ctx, seen, got, fenced)
+		}
+		if err == nil && !pause(ctx, lookEvery) {
+			err = context.Cause(ctx)
+		}
+		if err != nil {
 			t.letGo(ctx, got)
 			return err
 		}
 		if round == 10 {
 			t.c.report("lock", "waiting out a coordinator that says nothing (%v at most)", protocol.SilentFor)
 		}
-		if !pause(ctx, lookEvery) {
-			t.letGo(ctx, got)
-			return context.Cause(ctx)
-		}
 	}
 }
 
-// takeSide tries to take one side's lock, from nobody or from one that is fenced.
-func (t *term) takeSide(ctx context.Context, s protocol.Side, verb string, seen *sighting, fenced map[string]bool) (bool, error) {
-	from := ""
-	if fenced[seen.ID] {
-		from = seen.ID
+// takeFree takes the locks once neither side's is held by one that may live: who
+// finds its lock on one side in other hands ends its term, even if that side had
+// only forgotten it. The source's comes first, so that of two who begin at once
+// one gets both.
+func (t *term) takeFree(ctx context.Context, verb string, seen *[3]sighting, got *[3]bool, fenced map[string]bool) error {
+	for _, s := range protocol.Sides {
+		if got[s] {
+			continue
+		}
+		h, err := t.sides[s].store.LockHolder(ctx)
+		if err != nil {
+			return fmt.Errorf("coordinator: look at the lock: %w", err)
+		}
+		if err := seen[s].look(h, t.now()); err != nil {
+			return err
+		}
 	}
+	for _, s := range protocol.Sides {
+		if id := seen[s].ID; !got[s] && id != "" && !fenced[id] {
+			return nil
+		}
+	}
+	for _, s := range protocol.Sides {
+		if got[s] {
+			continue
+		}
+		if mine, err := t.takeSide(ctx, s, verb, &seen[s]); err != nil || !mine {
+			return err
+		}
+		got[s] = true
+	}
+	return nil
+}
+
+// look takes note of who has a lock now. One that was seen before and beats runs.
+func (x *sighting) look(h control.Holder, now protocol.Instant) error {
+	switch {
+	case h.ID != x.ID:
+		*x = sighting{h, now}
+	case h.ID != "" && h.Beat != x.Beat:
+		return fmt.Errorf("%w: %s (%s)", ErrRunning, h.ID, h.About)
+	}
+	return nil
+}
+
+// takeSide tries to take one side's lock, from nobody or from one that is fenced.
+func (t *term) takeSide(ctx context.Context, s protocol.Side, verb string, seen *sighting) (bool, error) {
 	sent := t.now()
-	mine, h, err := t.sides[s].store.TakeLock(ctx, t.id, from, t.about(verb))
+	mine, h, err := t.sides[s].store.TakeLock(ctx, t.id, seen.ID, t.about(verb))
 	switch {
 	case err != nil:
 		return false, fmt.Errorf("coordinator: take the lock: %w", err)
-	case mine:
-		t.mu.Lock()
-		t.renewed[s] = protocol.Lease{Sent: sent, RunID: t.id}
-		t.mu.Unlock()
-		return true, nil
-	case h.ID == seen.ID && h.Beat != seen.Beat:
-		return false, fmt.Errorf("%w: %s (%s)", ErrRunning, h.ID, h.About)
-	case h.ID != seen.ID:
-		*seen = sighting{h, t.now()}
+	case !mine:
+		return false, seen.look(h, t.now())
 	}
-	return false, nil
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.renewed[s] = protocol.Lease{Sent: sent, RunID: t.id}
+	return true, nil
 }
 
 // succeed fences the holders that have been silent for long enough.

@@ -152,7 +152,7 @@ func (t *term) beat(ctx context.Context, s protocol.Side) {
 		case h.ID == "":
 			// The side has forgotten it, in a failover. Nobody can have taken it and
 			// kept it without the other side's.
-			if _, _, err := t.sides[s].store.TakeLock(ctx, t.id, "", t.about("")); err != nil {
+			if _, _, err := t.sides[s].store.TakeLock(ctx, t.id, "", t.about(t.verb)); err != nil {
 				t.log.Debug("lock not taken again", "side", s.String(), "err", err)
 			}
 		default:
