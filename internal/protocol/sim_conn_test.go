@@ -124,6 +124,9 @@ func (c *conn) call(write, wait bool, timeout time.Duration, exec func() any, re
 			}
 		}
 		c.in = max(c.in, at+p.delay(c.n.sh))
+		if l := p.replies[c.n.sh.side]; c.n.sh.index == 0 && w.t < l.until {
+			c.in += l.by
+		}
 		w.at(c.in, func() {
 			if !c.alive && c.killed < at {
 				return // it was killed while it waited for the replicas

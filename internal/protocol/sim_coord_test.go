@@ -247,6 +247,12 @@ func (c *simCoord) give(in Input) {
 		was := c.mover.stage
 		c.exec(c.mover.Handle(in, c.now()))
 		if c.mover != nil && c.mover.stage != was {
+			switch c.mover.stage {
+			case proving:
+				c.w.trigger(c.mover.giver.Other(), underProof)
+			case counting:
+				c.w.trigger(c.mover.giver, underCount)
+			}
 			c.w.log("%s: the move goes from %v to %v %s", c.name, was, c.mover.stage, c.mover.reason)
 		}
 	}

@@ -169,6 +169,7 @@ type proc struct {
 	stopAt  spot
 	suspend bool
 	slow    [3][2]lateness // of packets to and from a shard
+	replies [3]lateness    // of what a control shard answers
 }
 
 // A lateness is what packets take longer that are sent before a time.

@@ -1,0 +1,207 @@
+package protocol
+
+import (
+	"fmt"
+	"time"
+)
+
+func (w *world) someProc() *proc {
+	n := len(w.members)
+	i := w.rng.IntN(n + 1)
+	if i < n || w.plan.deaf {
+		i %= n
+		return &w.members[i].proc
+	}
+	return &w.coords[len(w.coords)-1].proc
+}
+
+func (w *world) side() Side { return Sides[w.rng.IntN(2)] }
+
+func (w *world) someShard() *shard {
+	i := 0
+	if w.plan.waits && w.chance(0.5) {
+		i = 1
+	}
+	side := w.aim
+	if side == None || w.chance(0.5) {
+		side = w.side()
+	}
+	return w.shards[side][i]
+}
+
+// forget has a server die before its replicas have what it was told last. The
+// lag stays below the grace that members keep: what it costs above that is a
+// limit, told in doc.go.
+func (w *world) forget() {
+	if w.healed {
+		return
+	}
+	sh := w.someShard()
+	sh.hang(45*time.Millisecond, true)
+	w.in(w.spread(50*time.Microsecond, 45*time.Millisecond), func() {
+		if !w.healed {
+			sh.failOver(w.spread(time.Millisecond, time.Second))
+		}
+	})
+}
+
+func (w *world) freezeSome() {
+	if w.healed {
+		return
+	}
+	p := w.someProc()
+	d := w.spread(10*time.Millisecond, 15*time.Second)
+	if w.chance(0.6) || w.plan.deaf {
+		d = w.between(15*time.Second, 35*time.Second)
+	}
+	suspend := w.chance(0.3)
+	lo, hi := atCheck, memberSpots
+	if p == &w.coords[len(w.coords)-1].proc {
+		lo, hi = memberSpots+1, coordSpots
+	}
+	if w.plan.deaf {
+		lo, hi = atSend, atSend+1
+	}
+	if w.chance(0.8) {
+		p.stop, p.suspend, p.stopAt = d, suspend, lo+spot(w.rng.IntN(int(hi-lo)))
+		w.hot = max(w.hot, w.t+300*time.Millisecond)
+	} else {
+		p.freeze(d, suspend)
+	}
+	if p == &w.coords[len(w.coords)-1].proc && d > 15*time.Second {
+		w.anotherCoord(w.between(0, 5*time.Second))
+	}
+}
+
+// breakFeed cuts what a coordinator hears of a master.
+func (w *world) breakFeed() {
+	sh := w.shards[w.side()][w.rng.IntN(2)]
+	if w.healed || len(sh.master.feeds) == 0 {
+		return
+	}
+	f := sh.master.feeds[len(sh.master.feeds)-1]
+	sh.master.feeds = sh.master.feeds[:len(sh.master.feeds)-1]
+	f.brk()
+}
+
+func (w *world) failSome() {
+	if !w.healed {
+		w.someShard().failOver(w.spread(time.Millisecond, 12*time.Second))
+	}
+}
+
+func (w *world) hangSome() {
+	if !w.healed {
+		w.someShard().hang(w.spread(20*time.Millisecond, 20*time.Second), false)
+	}
+}
+
+// hangAndFail has a replica fall behind, and its master die soon after.
+func (w *world) hangAndFail() {
+	if w.healed {
+		return
+	}
+	sh := w.someShard()
+	d := w.spread(20*time.Millisecond, 2*time.Second)
+	sh.hang(d, false)
+	w.in(w.between(0, 2*d), func() {
+		if !w.healed {
+			sh.failOver(w.spread(50*time.Millisecond, 12*time.Second))
+		}
+	})
+}
+
+// slowSome makes packets late, between a process and one shard or both of a side.
+func (w *world) slowSome() {
+	if w.healed {
+		return
+	}
+	p, s := w.someProc(), w.side()
+	l := lateness{w.spread(100*time.Millisecond, 25*time.Second), w.t + w.spread(time.Millisecond, 20*time.Second)}
+	which := w.rng.IntN(3)
+	for i := range 2 {
+		if which != i {
+			p.slow[s][i] = l
+		}
+	}
+	w.log("packets of %s to the %v (all but shard %d) take %v more until %v", p.name, s, which, l.by, l.until)
+}
+
+// dyingLink makes a member's answers from a control shard late, and then ends
+// them: its last lease comes from an old one.
+func (w *world) dyingLink() {
+	if w.healed {
+		return
+	}
+	p, s := &w.members[w.rng.IntN(len(w.members))].proc, w.side()
+	w.log("the link of %s to the control shard of the %v is dying", p.name, s)
+	p.replies[s] = lateness{w.between(1500*time.Millisecond, 2900*time.Millisecond), w.t + 5*time.Second}
+	w.in(1100*time.Millisecond, func() {
+		p.slow[s][0] = lateness{30 * time.Second, w.t + 20*time.Second}
+	})
+}
+
+// cancel is an operator who changes his mind.
+func (w *world) cancel() {
+	c := w.coords[len(w.coords)-1]
+	if !w.healed {
+		c.do(func() { c.give(Input{Cancel: "cancelled"}) })
+	}
+}
+
+func (w *world) crashMember() {
+	i := w.rng.IntN(len(w.members))
+	if w.healed || w.members[i].dead {
+		return
+	}
+	w.members[i].dead = true
+	w.log("%s has crashed", w.members[i].name)
+	w.in(w.spread(time.Millisecond, 20*time.Second), w.addMember)
+}
+
+func (w *world) addMember() {
+	w.stats.boots++
+	w.members = append(w.members, newSimMember(w, fmt.Sprintf("m%d", len(w.members))))
+}
+
+func (w *world) crashCoord() {
+	c := w.coords[len(w.coords)-1]
+	if w.healed || c.dead {
+		return
+	}
+	c.dead = true
+	w.log("%s has crashed", c.name)
+	if w.chance(0.8) {
+		w.anotherCoord(w.spread(time.Millisecond, 20*time.Second))
+	}
+}
+
+func (w *world) anotherCoord(after time.Duration) {
+	w.in(after, func() { w.coords = append(w.coords, newSimCoord(w, fmt.Sprintf("c%d", len(w.coords)))) })
+}
+
+func (w *world) jumpClock() {
+	if w.healed {
+		return
+	}
+	p := w.someProc()
+	d := w.spread(10*time.Millisecond, 2*time.Hour)
+	if w.chance(0.5) {
+		d = -d
+	}
+	w.log("the wall clock of %s jumps by %v", p.name, d)
+	p.offset += d
+}
+
+// sideDown takes a side away for a while: both of its shards.
+func (w *world) sideDown() {
+	if w.healed {
+		return
+	}
+	s := w.side()
+	d := w.spread(time.Second, 30*time.Second)
+	w.log("the %v is away for %v", s, d)
+	for _, sh := range w.shards[s] {
+		sh.away = w.t + d
+	}
+}
