@@ -171,3 +171,19 @@ func TestCheckCensusIsOld(t *testing.T) {
 		})
 	}
 }
+
+// TestGatesReadTheNewerLine: what a member told last counts, on whichever side.
+func TestGatesReadTheNewerLine(t *testing.T) {
+	_, _, s := twoServers(t, nil, nil)
+	c := coordinate(t, s)
+	for beat, side := range []protocol.Side{protocol.Target, protocol.Source} {
+		e := protocol.Entry{ID: "m", Beat: uint64(beat + 1), About: fmt.Appendf(nil, `{"version":"%d"}`, beat+1)}
+		if _, err := c.sides[side].store.Refresh(t.Context(), e, false, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := c.look(t.Context(), nil, protocol.Source, nil, Care{}.fill(c.opts))
+	if err != nil || b.about["m"].Version != "2" {
+		t.Errorf("got %q, %v; want what it told last", b.about["m"].Version, err)
+	}
+}

@@ -69,7 +69,7 @@ func nextForReach(err error) string {
 	case redis.HasErrorPrefix(err, "CLUSTERDOWN"):
 		return "mend the cluster: it says that slots have no master"
 	case redis.HasErrorPrefix(err, "NOPERM"):
-		return "let this user run what a migration needs; docs/cli.md lists it"
+		return "let this user run what a migration needs; docs/check.md lists it"
 	case redis.HasErrorPrefix(err, "LOADING"):
 		return "wait until the server has loaded its data"
 	}

@@ -113,7 +113,7 @@ func (t *term) nobodyOfLate(ctx context.Context, quiet time.Duration, r *ForgetR
 			r.LastSeen, r.Last = last.At, last.ID
 		}
 		if last.ID != "" && last.Age < quiet {
-			return refuse("members", fmt.Sprintf("wait until none was seen for %v: one that boots with the settings of both sides, once the records are gone, uses the source. If you know that none will, say --quiet=-1s", quiet),
+			return refuse("members", fmt.Sprintf("wait until none was seen for %v: one that boots with the settings of both sides, once the records are gone, uses the source. If you know that none will, say --quiet=0s", quiet),
 				"member %s was seen on the %v %v ago", last.ID, s, last.Age.Round(time.Second))
 		}
 	}

@@ -123,7 +123,8 @@ func (b *bench) members(ctx context.Context, sd *side) error {
 		lines := b.roll[e.ID]
 		lines[sd.Side] = e
 		b.roll[e.ID] = lines
-		if about, ok := aboutOf(e); ok {
+		// The line on a side that a member cannot reach any more is old.
+		if about, ok := aboutOf(e); ok && e.Beat >= lines[sd.Side.Other()].Beat {
 			b.about[e.ID] = about
 		}
 	}
