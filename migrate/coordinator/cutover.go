@@ -122,6 +122,9 @@ func (t *term) step(ctx context.Context, from protocol.Side, goal map[string]int
 	if err := t.emptyCold(ctx, from.Other(), goal); err != nil {
 		return MoveReport{}, err
 	}
+	if err := t.syncer.equaliseStreams(ctx, goal); err != nil {
+		return MoveReport{}, err
+	}
 	before := t.holds(ctx)
 	report, err := t.syncer.move(ctx, from, goal, hold)
 	t.moved(ctx, &report, before)

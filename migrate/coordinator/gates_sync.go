@@ -59,7 +59,7 @@ func (b *bench) holdGate() {
 		if usual := b.t.syncer.speed.longest(); usual > 0 {
 			trip = min(trip, usual)
 		}
-		streams = b.t.syncer.countStreams(b.goal)
+		streams = len(b.t.syncer.streamsOf(b.goal))
 		need = time.Duration(streams+fewNames) * time.Second / compareRate
 		if b.t.syncer.full() {
 			need, hold = b.t.fullPass(), b.care.MaxHold
@@ -72,19 +72,6 @@ func (b *bench) holdGate() {
 	}
 	b.judge("hold", need <= hold, Refused, "at most "+hold.String(), next,
 		"about %v expected at the worst: a round trip takes %v, and %d streams are compared in it", need.Round(time.Millisecond), trip.Round(time.Microsecond), streams)
-}
-
-// countStreams counts the streams that a move would compare in its hold.
-func (s *syncer) countStreams(goal map[string]int) (n int) {
-	v := s.view.Load()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for key := range s.streams {
-		if _, ok := goal[v.router.Workload(key)]; ok {
-			n++
-		}
-	}
-	return n
 }
 
 // enoughReads is how many commands a p99 must come from to refuse by it: of

@@ -3,9 +3,11 @@ package coordinator
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/command"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -47,6 +49,39 @@ func (s *syncer) note(ctx context.Context, keys []string) error {
 		}
 	}
 	return nil
+}
+
+// equaliseStreams compares the streams that are about to move, before the move
+// begins, so that little is left for its hold.
+func (s *syncer) equaliseStreams(ctx context.Context, goal map[string]int) error {
+	keys := s.streamsOf(goal)
+	for batch := range slices.Chunk(keys, keysAtOnce) {
+		s.batches.RLock()
+		n, left, err := s.t.equalise(ctx, s.view.Load(), batch)
+		s.batches.RUnlock()
+		s.count(n)
+		s.dirty.Add(left...)
+		if err != nil {
+			return fmt.Errorf("coordinator: compare streams: %w", err)
+		}
+	}
+	return nil
+}
+
+// streamsOf returns the streams whose authority a move with this goal would move.
+func (s *syncer) streamsOf(goal map[string]int) (out []string) {
+	v := s.view.Load()
+	cuts := v.rec[protocol.Source].Cuts
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for key := range s.streams {
+		w, slot := v.router.Workload(key), int(command.Slot(key))
+		to, ok := goal[w]
+		if ok && slot >= min(cuts[w], to) && slot < max(cuts[w], to) {
+			out = append(out, key)
+		}
+	}
+	return out
 }
 
 // movingStreams returns the streams whose authority is about to move and which
