@@ -90,14 +90,14 @@ func (m *member) poolFor(s protocol.Side, v *view) *pool {
 // sum works out what every operation asks of the ranges.
 func (v *view) sum() {
 	v.only, v.every, v.blank = protocol.None, protocol.None, true
-	first, same, moving, slots, all := true, true, false, 0, 0
+	first, same, slots, all := true, true, 0, 0
 	for _, rs := range v.ranges {
 		for _, r := range rs {
 			same = same && (first || r.Write == v.every)
 			v.every, first = r.Write, false
 			v.held = v.held || r.Write == protocol.None
 			v.blank = v.blank && r.Read == protocol.None
-			moving = moving || r.Moving || r.Read != r.Write
+			v.underWay = v.underWay || r.Moving || r.Read != r.Write
 			all += r.Hi - r.Lo
 			if r.Read == protocol.Target {
 				slots += r.Hi - r.Lo
@@ -107,7 +107,7 @@ func (v *view) sum() {
 	if !same {
 		v.every = protocol.None
 	}
-	if !moving {
+	if !v.underWay {
 		v.only = v.every
 	}
 	v.target = float64(slots) / float64(max(all, 1))
