@@ -43,10 +43,14 @@ func (l *gapLog) add(g Gap) {
 	l.gaps = append(l.gaps, g)
 }
 
-func (l *gapLog) has(reason error) bool {
+// want returns an error that tells the gaps, unless one has the reason.
+func (l *gapLog) want(reason error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.gaps, func(g Gap) bool { return errors.Is(g.Err, reason) })
+	if slices.ContainsFunc(l.gaps, func(g Gap) bool { return errors.Is(g.Err, reason) }) {
+		return nil
+	}
+	return fmt.Errorf("got gaps %v; want %w", l.gaps, reason)
 }
 
 // follow runs a feed of side until the test ends, and waits until it is whole.

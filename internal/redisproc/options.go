@@ -64,7 +64,7 @@ type Options struct {
 	// brings failovers that nobody asked for.
 	DownAfter time.Duration
 
-	// Hasty makes Sentinels look and talk five to twenty times as often as they
+	// Hasty makes Sentinels look and talk four to ten times as often as they
 	// are built to, so that a killed primary that comes back is a replica after one
 	// second instead of ten. The default is false: what is measured with it is
 	// nobody's outage. It needs Redis 7.0.

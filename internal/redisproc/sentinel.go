@@ -73,7 +73,9 @@ func (s *Set) meet(ctx context.Context, n *Server) error {
 	}
 	periods := []string{"PING-PERIOD", "1000"}
 	if s.opts.Hasty {
-		periods = []string{"PING-PERIOD", "100", "PUBLISH-PERIOD", "200", "INFO-PERIOD", "500", "ASK-PERIOD", "100"}
+		// A replica may be promoted if its INFO is younger than five of these, and
+		// is asked for it each second while the primary is down.
+		periods = []string{"PING-PERIOD", "250", "PUBLISH-PERIOD", "200", "INFO-PERIOD", "500", "ASK-PERIOD", "100"}
 	}
 	_, err = n.Do(ctx, append([]string{"SENTINEL", "DEBUG"}, periods...)...)
 	if _, refused := errors.AsType[ReplyError](err); refused && !s.opts.Hasty {
