@@ -145,7 +145,7 @@ func (r *mirror) why() string {
 func (r *mirror) work(ctx context.Context, s *shard) {
 	var wait time.Duration // back-off while the mirror refuses
 	for {
-		if !s.await(ctx, !r.m.view.Load().moves) {
+		if !s.await(ctx, !r.m.view.Load().underWay) {
 			return
 		}
 		batch := s.take(mirrorBatch, time.Now())

@@ -16,6 +16,7 @@ type view struct {
 	leased    bool               // a side may be used only under a valid lease
 	only      protocol.Side      // the side that serves every key, reads and writes, and nothing moves; or None
 	every     protocol.Side      // the side that takes writes of every key, even if some are to move; or None
+	underWay  bool               // a move is under way
 	held      bool               // some key takes no writes now
 	blank     bool               // no key may be read or written: nothing is known yet, or this member does not fit
 	ranges    [][]protocol.Range // by workload
