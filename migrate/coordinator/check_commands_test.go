@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/redisproc"
 	"github.com/transload/transload/internal/redistest"
 )
 
@@ -73,6 +77,51 @@ func TestCheckUnknown(t *testing.T) {
 	r = checked(t, coordinate(t, s, alone))
 	r.wants(t, "big keys", "source", Warn, "unknown: ")
 	r.wants(t, "persistence", "source", Warn, "unknown: ")
+}
+
+// TestNeedsAreComplete takes an app through a migration, and then asks both
+// servers what they were sent.
+func TestNeedsAreComplete(t *testing.T) {
+	a, b, s := twoServers(t, nil, nil)
+	seed(t, s.source, 20)
+	src := client(t, s.source)
+	large := make([]redis.Z, 20_000)
+	for i := range large {
+		large[i] = redis.Z{Score: float64(i), Member: i}
+	}
+	for _, err := range []error{
+		src.ZAdd(t.Context(), "large:z", large...).Err(),
+		src.SAdd(t.Context(), "s", "a", "b", "c").Err(),
+		src.Set(t.Context(), "large:s", strings.Repeat("x", 1<<20), time.Hour).Err(),
+		src.XAdd(t.Context(), &redis.XAddArgs{Stream: "x", Values: []string{"f", "v"}}).Err(),
+		src.XGroupCreate(t.Context(), "x", "g", "0").Err(),
+		src.XReadGroup(t.Context(), &redis.XReadGroupArgs{Group: "g", Consumer: "c", Streams: []string{"x", ">"}}).Err(),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, srv := range []*redisproc.Server{a, b} {
+		redistest.Do(t, srv, "CONFIG", "RESETSTAT")
+	}
+	startApp(t, s, 1, 0)
+	if err := goDone(t, coordinate(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{"ping": true, "hello": true, "auth": true, "config|resetstat": true, "acl|whoami": true, "client|setname": true, "client|setinfo": true,
+		"eval_ro": true, "evalsha_ro": true, "pexpiretime": true, "xinfo|help": true} // of the last line something older takes the place
+	for _, n := range needs {
+		for name := range strings.FieldsSeq(n.commands) {
+			known[name] = true
+		}
+	}
+	for _, srv := range []*redisproc.Server{a, b} {
+		for name := range infoMap(fmt.Sprint(redistest.Do(t, srv, "INFO", "commandstats"))) {
+			if cmd, ok := strings.CutPrefix(name, "cmdstat_"); ok && !known[cmd] {
+				t.Errorf("%s was sent, and is in no need", cmd)
+			}
+		}
+	}
 }
 
 // TestTrialsAreComplete: a command that a need names must have the arguments to

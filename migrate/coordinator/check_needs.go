@@ -18,7 +18,7 @@ type need struct {
 
 var needs = []need{
 	{"records", Refused, "no migration can be kept", "get set setnx hget hset hdel hgetall hincrby xadd xrevrange publish subscribe eval evalsha script|load", ""},
-	{"copying", Refused, "keys cannot be compared and copied", "scan type dbsize time pttl pexpire pexpireat persist unlink rename strlen getrange append setrange " +
+	{"copying", Refused, "keys cannot be compared and copied", "scan type dbsize time exists pttl pexpire pexpireat persist del unlink rename strlen getrange append setrange " +
 		"hlen hmget hscan llen lrange lpush rpush lset ltrim scard sadd srem sscan smembers smismember zcard zadd zrem zscan zrange zmscore " +
 		"xlen xrange xdel xtrim xsetid xclaim xpending xinfo|stream xinfo|groups xinfo|consumers xgroup|create xgroup|destroy xgroup|setid xgroup|createconsumer xgroup|delconsumer", ""},
 	{"cluster", Refused, "the nodes cannot be found", "cluster|slots cluster|nodes asking", topology.Cluster},
@@ -34,7 +34,7 @@ var needs = []need{
 // arguments of commands that need more than a key, so that they are not refused
 // for their number.
 var trialArgs = map[string]string{
-	"get": "K", "set": "K v", "setnx": "K v", "hget": "K f", "hset": "K f v", "hdel": "K f", "hgetall": "K", "hincrby": "K f 1",
+	"exists": "K", "del": "K", "get": "K", "set": "K v", "setnx": "K v", "hget": "K f", "hset": "K f v", "hdel": "K f", "hgetall": "K", "hincrby": "K f 1",
 	"xadd": "K * f v", "xrevrange": "K + -", "publish": "C m", "subscribe": "C", "eval": "return 0", "evalsha": "0000 0", "script|load": "return",
 	"scan": "0", "type": "K", "dbsize": "", "time": "", "pttl": "K", "pexpire": "K 1", "pexpireat": "K 1", "persist": "K", "unlink": "K", "rename": "K K",
 	"strlen": "K", "getrange": "K 0 0", "append": "K v", "setrange": "K 0 v", "hlen": "K", "hmget": "K f", "hscan": "K 0", "llen": "K", "lrange": "K 0 0",

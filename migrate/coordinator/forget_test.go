@@ -116,7 +116,7 @@ func goDone(t *testing.T, c *Coordinator) error {
 	stop := shadowing(t, c)
 	waitShadow(t, c)
 	stop()
-	care := Care{Limits: Limits{MinShadow: -1, P99: time.Second}}
+	care := Care{Limits: Limits{MinShadow: -1, P99: time.Second}, AcceptBypass: true}
 	if _, err := c.Cutover(t.Context(), CutoverRequest{To: []int{100}, Care: care}); err != nil {
 		return err
 	}
