@@ -127,6 +127,7 @@ func (c *Client) slice(ctx context.Context, cmd redis.Cmder, k *command.Command,
 	if err != nil {
 		return !errors.Is(err, redis.Nil), err
 	}
+	p.is(&k.Name)
 	err = c.runSlice(ctx, p, cmd, k, args, end)
 	switch verdict := c.m.leave(p, units); {
 	case errors.Is(err, redis.Nil):

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	crand "crypto/rand"
 	"errors"
@@ -92,39 +93,52 @@ func (m *member) settle(ctx context.Context, d protocol.Duty) error {
 // and a hold is short. No duty is that of the end: everything.
 func (m *member) drained(ctx context.Context, d *protocol.Duty) error {
 	for wait := 50 * time.Microsecond; ; wait = min(2*wait, 2*time.Millisecond) {
-		left, oldest, current := m.underWay(d)
+		left, asked := m.underWay(d)
 		switch {
-		case !current:
+		case !asked:
 			return errSuperseded
-		case left == 0:
+		case left.count == 0:
 			return nil
 		}
 		if !pause(ctx, wait) {
-			return fmt.Errorf("%d writes are still under way, the oldest for up to %v", left, oldest.Round(time.Millisecond))
+			return fmt.Errorf("%d writes are still under way, the oldest (%s) for up to %v", left.count, left.name, left.oldest.Round(time.Millisecond))
 		}
 	}
 }
 
-// underWay counts what a duty has to wait for, and says whether it is still
+// A rest is what is still under way.
+type rest struct {
+	count  int64
+	oldest time.Duration // at most
+	name   string        // of the oldest, probably
+}
+
+func (r *rest) add(c *counter, now protocol.Instant) {
+	r.count += c.sum()
+	if d, name := c.oldest(now); d > r.oldest {
+		r.oldest, r.name = d, name
+	}
+	r.name = cmp.Or(r.name, "not known")
+}
+
+// underWay sums up what a duty has to wait for, and says whether it is still
 // asked for.
-func (m *member) underWay(d *protocol.Duty) (left int64, oldest time.Duration, current bool) {
+func (m *member) underWay(d *protocol.Duty) (left rest, asked bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()
 	for _, v := range m.old {
-		left += v.moving.sum()
-		oldest = max(oldest, v.moving.oldest(now))
+		left.add(&v.moving, now)
 		if d == nil || d.Stage != protocol.Held {
-			left += v.writes.sum()
-			oldest = max(oldest, v.writes.oldest(now))
+			left.add(&v.writes, now)
 		}
 	}
 	m.prune()
 	if d == nil {
-		return left, oldest, true
+		return left, true
 	}
-	asked, ok := m.proto.Duty()
-	return left, oldest, ok && asked == *d
+	cur, ok := m.proto.Duty()
+	return left, ok && cur == *d
 }
 
 // doWishes ends holds and grants commits that a coordinator has left behind.

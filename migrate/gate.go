@@ -35,6 +35,21 @@ type pass struct {
 	write  bool
 	moving bool
 	stripe uint8
+	alone  bool // on its stripe
+}
+
+// What is under way may be several commands.
+var (
+	aPipeline    = "pipeline"
+	aTransaction = "transaction"
+	aCopy        = "copy to the mirror"
+)
+
+// is tells what a write is, for whoever waits for its end. The name must last.
+func (p *pass) is(name *string) {
+	if p.write && p.alone {
+		p.counter().stripes[p.stripe].name.Store(name)
+	}
 }
 
 // verdict says what a reply is worth.
@@ -105,7 +120,7 @@ func (m *member) try(units []unit, write bool) (pass, *view, error) {
 		}
 		p := pass{view: v, pool: v.pools[side], side: side, write: write, moving: moving}
 		if write {
-			p.stripe = p.counter().add(now)
+			p.stripe, p.alone = p.counter().add(now)
 			if m.view.Load() != v {
 				p.counter().done(p.stripe)
 				continue
@@ -179,7 +194,10 @@ func (m *member) enterCopy(v *view, from protocol.Side, moving bool) (copyPass, 
 	if !v.leased || p.from == nil || p.to == nil {
 		return copyPass{}, false
 	}
-	p.stripe = p.counter().add(m.now())
+	stripe, alone := p.counter().add(m.now())
+	if p.stripe = stripe; alone {
+		p.counter().stripes[stripe].name.Store(&aCopy)
+	}
 	if m.mayCopy(p) != nil {
 		p.counter().done(p.stripe)
 		return copyPass{}, false

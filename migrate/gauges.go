@@ -67,7 +67,8 @@ type About struct {
 	Holds    Holds   `json:"holds"`
 	UnderWay int64   `json:"under_way"` // writes and copies sent and not answered
 	OldestMS float64 `json:"oldest_ms"` // since when, at most
-	Orphans  int     `json:"orphans"`   // connections given up that have not been killed yet
+	Oldest   string  `json:"oldest,omitempty"`
+	Orphans  int     `json:"orphans"` // connections given up that have not been killed yet
 
 	Dirty   int                   `json:"dirty"` // keys that wait to be copied
 	Mirror  MirrorAbout           `json:"mirror"`
@@ -139,9 +140,13 @@ func (m *member) about() About {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at := m.now()
+	var left rest
 	for _, x := range append(slices.Clip(m.old), v) {
-		a.UnderWay += x.writes.sum() + x.moving.sum()
-		a.OldestMS = max(a.OldestMS, ms(int64(max(x.writes.oldest(at), x.moving.oldest(at)))))
+		left.add(&x.writes, at)
+		left.add(&x.moving, at)
+	}
+	if a.UnderWay = left.count; left.count > 0 {
+		a.OldestMS, a.Oldest = ms(int64(left.oldest)), left.name
 	}
 	for i, s := range protocol.Sides {
 		a.LeaseMS[i] = m.proto.Lease(s).Left(at).Milliseconds()

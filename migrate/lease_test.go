@@ -266,6 +266,8 @@ func TestAnOldOperationKeepsAMemberFromAcknowledging(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	name := "set"
+	old.is(&name)
 	r.begin()
 	m.reaches(t, protocol.Shadow)
 	m.ready(t)
@@ -281,7 +283,9 @@ func TestAnOldOperationKeepsAMemberFromAcknowledging(t *testing.T) {
 		if roll[0].Note == "" {
 			return errors.New("no note yet")
 		}
-		t.Log(roll[0].Note)
+		if want := "1 writes are still under way, the oldest (set) for up to "; !strings.HasPrefix(roll[0].Note, want) {
+			t.Fatalf("got note %q; want %q", roll[0].Note, want)
+		}
 		return nil
 	})
 	m.leave(old, units)

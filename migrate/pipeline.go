@@ -187,6 +187,7 @@ func (c *Client) runStretch(ctx context.Context, steps []step, _ protocol.Side) 
 		if err != nil {
 			return setErrors(steps, err)
 		}
+		p.is(&aPipeline)
 		err = c.sendStretch(ctx, p, steps)
 		switch c.m.leave(p, units) {
 		case again:

@@ -80,6 +80,7 @@ func (c *Client) keyed(ctx context.Context, cmd redis.Cmder, k *command.Command,
 			}
 			return err
 		}
+		p.is(&k.Name)
 		err = c.send(ctx, p, cmd, k)
 		switch c.m.leave(p, units) {
 		case again:

@@ -38,6 +38,7 @@ func (c *Client) runTx(ctx context.Context, cmds, inner []redis.Cmder) error {
 		if err != nil {
 			return err
 		}
+		p.is(&aTransaction)
 		for _, cmd := range inner {
 			cmd.SetErr(nil)
 			if err = c.load(ctx, p, cmd); err != nil {

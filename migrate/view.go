@@ -92,18 +92,22 @@ func (v *view) mirrored() bool { return v.leased }
 type counter struct {
 	stripes [8]struct {
 		n     atomic.Int64
-		since atomic.Int64 // when the stripe was last found empty, in nanoseconds of the member's clock
-		_     [48]byte
+		since atomic.Int64           // when the stripe was last found empty, in nanoseconds of the member's clock
+		name  atomic.Pointer[string] // of the operation that found it so
+		_     [40]byte
 	}
 }
 
-// add counts one operation and returns the stripe on which to take it off.
-func (c *counter) add(now protocol.Instant) uint8 {
+// add counts one operation and returns the stripe on which to take it off, and
+// whether it is alone on it.
+func (c *counter) add(now protocol.Instant) (stripe uint8, alone bool) {
 	i := uint8(rand.Uint32() & 7)
-	if c.stripes[i].n.Add(1) == 1 {
-		c.stripes[i].since.Store(int64(now.Mono))
+	if c.stripes[i].n.Add(1) > 1 {
+		return i, false
 	}
-	return i
+	c.stripes[i].since.Store(int64(now.Mono))
+	c.stripes[i].name.Store(nil)
+	return i, true
 }
 
 func (c *counter) done(i uint8) { c.stripes[i].n.Add(-1) }
@@ -120,12 +124,19 @@ func (c *counter) sum() (n int64) {
 	return n
 }
 
-// oldest returns for how long, at most, the oldest operation has been under way.
-func (c *counter) oldest(now protocol.Instant) (d time.Duration) {
+// oldest returns for how long, at most, the oldest operation has been under way,
+// and what it probably is: on its stripe it was the first.
+func (c *counter) oldest(now protocol.Instant) (d time.Duration, name string) {
 	for i := range c.stripes {
-		if c.stripes[i].n.Load() > 0 {
-			d = max(d, now.Mono-time.Duration(c.stripes[i].since.Load()))
+		s := &c.stripes[i]
+		age := now.Mono - time.Duration(s.since.Load())
+		if s.n.Load() == 0 || age < d {
+			continue
+		}
+		d, name = age, ""
+		if text := s.name.Load(); text != nil {
+			name = *text
 		}
 	}
-	return d
+	return d, name
 }

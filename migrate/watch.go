@@ -152,6 +152,7 @@ func (g txGuard) run(ctx context.Context, cmds []redis.Cmder, send func() error)
 		}
 		return g.fail(ctx)
 	}
+	p.is(&aTransaction)
 	err = send()
 	switch v := m.leave(p, units); {
 	case v == again:
