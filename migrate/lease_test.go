@@ -142,8 +142,10 @@ func TestALeaseLapsesWhenTheControlConnectionHangs(t *testing.T) {
 		}
 		cancel()
 	}
-	if d := last.Sub(stalled); d < protocol.LeaseFor-2*time.Second || d > protocol.LeaseFor {
-		t.Errorf("the last write was acknowledged %v after the stall; want it under a lease length and close to it", d)
+	// On a busy machine a write may time out, and its connection is lost for good:
+	// so only the later bound is certain.
+	if d := last.Sub(stalled); last.IsZero() || d > protocol.LeaseFor {
+		t.Errorf("the last write was acknowledged %v after the stall; want one, and under a lease length", d)
 	}
 	proxy.Heal()
 	is := m.renewed(t, src, was)
