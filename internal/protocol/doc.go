@@ -128,6 +128,9 @@
 //   - A replica that a master does not list as online is not waited for.
 //   - Where connections cannot be listed and killed nobody can be fenced, and a
 //     silent member keeps every move from being held.
+//   - A machine that is suspended, and whose wall clock is set back by as much before
+//     its processes run again, shows on neither clock that time has passed. Then
+//     the fence alone stands between its old lease and the data.
 //   - A giver that is restored from an old disk, with no member alive and the taker
 //     away, says what it said then.
 //

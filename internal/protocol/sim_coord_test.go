@@ -181,7 +181,7 @@ func (c *simCoord) cas(ch Change, f func(Written)) {
 func (c *simCoord) config(from Side, goal map[string]int) MoveConfig {
 	return MoveConfig{
 		ID: c.name + "-" + c.w.nonce(), Writer: c.name, From: from, Goal: goal, Hold: c.w.plan.hold,
-		PrepareFor: 40 * time.Second, FewNames: c.w.rng.IntN(4), CanFence: c.w.plan.canFence, Nonce: c.w.nonce,
+		PrepareFor: 40 * time.Second, FewNames: c.w.rng.IntN(9), CanFence: c.w.plan.canFence, Nonce: c.w.nonce,
 	}
 }
 

@@ -84,6 +84,18 @@ func (w *world) breakFeed() {
 	f.brk()
 }
 
+// forgetRepairs has a data shard of the taking side die before its replicas have
+// what it was told last.
+func (w *world) forgetRepairs() {
+	c := w.coords[len(w.coords)-1]
+	if w.healed || c.mover == nil {
+		return
+	}
+	sh := w.shards[c.mover.giver.Other()][1]
+	sh.hang(45*time.Millisecond, true)
+	w.in(w.spread(10*time.Microsecond, 10*time.Millisecond), func() { sh.failOver(w.spread(time.Millisecond, 100*time.Millisecond)) })
+}
+
 func (w *world) failSome() {
 	if !w.healed {
 		w.someShard().failOver(w.spread(time.Millisecond, 12*time.Second))
@@ -185,6 +197,9 @@ func (w *world) jumpClock() {
 		return
 	}
 	p := w.someProc()
+	if w.t < p.thaw {
+		return // a clock set back by as long as its machine was suspended tells nobody: a limit
+	}
 	d := w.spread(10*time.Millisecond, 2*time.Hour)
 	if w.chance(0.5) {
 		d = -d

@@ -28,7 +28,11 @@ func (sm *simMember) client() {
 	if w.healed && w.t > w.plan.quiet {
 		return
 	}
-	o := &op{sm: sm, key: w.rng.IntN(len(w.keys)), write: w.chance(0.5), inv: w.t}
+	k := w.rng.IntN(len(w.keys))
+	if w.chance(0.6) {
+		k = 2 + w.rng.IntN(2) // some keys are hot, others are left as they are for long
+	}
+	o := &op{sm: sm, key: k, write: w.chance(0.5), inv: w.t}
 	if o.write {
 		o.id = w.oracle.write(o.key, w.t)
 	} else {

@@ -9,10 +9,11 @@ import (
 type plan struct {
 	rtt      time.Duration
 	spikes   float64
-	swallow  float64 // how many writes hang on the way
-	drop     float64 // how many copies members leave out
-	deaf     bool    // a kill reaches nobody; then members copy nothing
-	waits    bool    // data shards fail over too, and the app asks for replication
+	swallow  float64       // how many writes hang on the way
+	drop     float64       // how many copies members leave out
+	lazy     time.Duration // how long the coordinator lets names lie
+	deaf     bool          // a kill reaches nobody; then members copy nothing
+	waits    bool          // data shards fail over too, and the app asks for replication
 	tracked  bool
 	canFence bool
 	hold     time.Duration
@@ -30,7 +31,8 @@ func (w *world) makePlan() {
 	p.rtt = w.spread(100*time.Microsecond, 3*time.Millisecond)
 	p.spikes = 0.0005 + 0.02*w.rng.Float64()*w.rng.Float64()
 	p.swallow = 0.02 * w.rng.Float64() * w.rng.Float64()
-	p.drop = 0.5 * w.rng.Float64()
+	p.drop = 0.8 * w.rng.Float64()
+	p.lazy = w.spread(20*time.Millisecond, 2*time.Second)
 	if p.deaf = w.chance(0.2); p.deaf {
 		p.drop, p.rtt = 1, w.spread(60*time.Microsecond, 500*time.Microsecond)
 	}
@@ -49,6 +51,13 @@ func (w *world) makePlan() {
 			w.schedule(w.freezeSome)
 		}
 	}
+	if w.chance(0.4) { // a proof is given up
+		w.on(underProof, w.spread(10*time.Microsecond, 10*time.Millisecond), w.cancel)
+	}
+	if p.waits && w.chance(0.4) { // what was repaired is forgotten
+		stages := []Stage{underProof, Offered, Committed, underCount}
+		w.on(stages[w.rng.IntN(len(stages))], w.spread(10*time.Microsecond, 5*time.Millisecond), w.forgetRepairs)
+	}
 	for range w.rng.IntN(7) {
 		faults := []func(){w.freezeSome, w.freezeSome, w.failSome, w.failSome, w.hangSome, w.slowSome, w.slowSome, w.crashMember,
 			w.crashCoord, w.jumpClock, w.sideDown, w.hangAndFail, w.hangAndFail, w.breakFeed, w.forget, w.forget, w.forget,
@@ -66,11 +75,17 @@ func (w *world) schedule(fault func()) {
 	stages := []Stage{Prepared, Prepared, Prepared, Held, Held, Held, Offered, Offered, Committed, Committed, Granted, aborted,
 		underProof, underProof, underProof, underCount}
 	s := stages[w.rng.IntN(len(stages))]
-	nth := w.rng.IntN(3)
 	lag := w.spread(50*time.Microsecond, 500*time.Millisecond)
 	if w.chance(0.3) {
 		lag = 0
 	}
+	w.on(s, lag, fault)
+}
+
+// on has a fault happen once, a while after one of the first times that a stage
+// is reached.
+func (w *world) on(s Stage, lag time.Duration, fault func()) {
+	nth := w.rng.IntN(3)
 	w.plan.onStage[s] = append(w.plan.onStage[s], func() {
 		if nth--; nth != -1 {
 			return

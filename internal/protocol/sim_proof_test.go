@@ -60,7 +60,7 @@ func (c *simCoord) dirtyNames(m *Mover) (n int) {
 
 // worker compares dirty names and repairs what differs, until a proof begins.
 func (c *simCoord) worker() {
-	d := c.w.spread(time.Millisecond, 50*time.Millisecond)
+	d := c.w.spread(time.Millisecond, c.w.plan.lazy)
 	n := c.w.rng.IntN(len(c.w.keys))
 	for i := range c.w.keys {
 		k := (n + i) % len(c.w.keys)

@@ -99,8 +99,8 @@ func (s *stats) add(o stats) {
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), cutsBefore: map[string]map[string]int{}, lastAck: map[string]Ack{}}
 	w.makePlan()
-	for i, slot := range []int{500, 3000, 3001, 7000, 9000, 16000} {
-		k := key{name: fmt.Sprintf("k%d", i), workload: []string{"w", "v"}[i/5], slot: slot, shard: 1, set: i%2 == 1}
+	for i, slot := range []int{500, 3000, 3001, 7000, 9000, 16000, 12000, 1000} {
+		k := key{name: fmt.Sprintf("k%d", i), workload: []string{"w", "w", "w", "w", "w", "v", "w", "v"}[i], slot: slot, shard: 1, set: i%2 == 1}
 		if w.plan.waits { // else a failover of the control shard would lose what was acknowledged
 			k.shard = i / 2 % 2
 		}
