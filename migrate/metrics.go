@@ -1,133 +1,112 @@
 package migrate
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/transload/transload/internal/protocol"
 )
 
-// Collector returns the member's metrics, to be registered once. Nothing is
-// counted for them that the roll does not tell as well. With no target there are
-// none.
-func (c *Client) Collector() prometheus.Collector { return collector{c.m} }
+// Metrics returns a collector of what this process sees of the migration, for
+// the app's own registry: phase, share on the target, leases, holds, waits,
+// copies, differences of reads, and latencies by side and workload. All begin
+// with transload_. Collecting asks no server. With no target there is nothing
+// to tell.
+func (c *Client) Metrics() prometheus.Collector { return collector{c} }
 
-type collector struct{ m *member }
+type collector struct{ c *Client }
+
+// A metric is one that is told of the whole process.
+type metric struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(a About, v *view) float64
+}
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("transload_"+name, help, labels, nil)
 }
 
 var (
-	phaseDesc   = desc("phase", "1 for the phase that the migration is in.", "phase")
-	percentDesc = desc("percent", "Share of a workload's slots that the target answers for, 0 to 100.", "workload")
-	leaseDesc   = desc("lease_seconds", "What is left of the lease on a side.", "side")
-	reachDesc   = desc("reachable", "1 if the side answered last time.", "side")
+	phaseDesc    = desc("phase", "1 for the phase that this process obeys.", "phase")
+	shareDesc    = desc("target_ratio", "Share of a workload's slots that the target answers for.", "workload")
+	leaseDesc    = desc("lease_seconds", "Time left of the lease on a side; 0 if none is held.", "side")
+	tripDesc     = desc("refresh_seconds", "Round trip of the last refresh of the lease.", "side")
+	reachDesc    = desc("reachable", "1 if the side answered the last refresh.", "side")
+	hitDesc      = desc("hit_ratio", "Share of single values that were found by reads that were run on both sides, in the last minute.", "side", "workload")
+	comparedDesc = desc("shadow_reads_total", "Reads that were run on both sides.", "workload")
+	differDesc   = desc("shadow_differences_total", "Reads that showed something else on the mirror, once it had time to catch up.", "workload")
+	latencyDesc  = desc("read_latency_seconds", "Reads that were run on both sides, in the last minute.", "side", "workload")
 
-	dirtyDesc  = desc("dirty_keys", "Keys that wait to be copied to the mirror.")
-	lagDesc    = desc("mirror_lag_seconds", "How long the key that has waited longest has been waiting.")
-	copiesDesc = desc("mirror_keys_total", "Keys copied, attempts refused, and keys given up.", "result")
-
-	parkedDesc  = desc("parked", "Operations that wait for a side now.")
-	waitsDesc   = desc("waits_total", "Operations that have waited for a side.")
-	longDesc    = desc("longest_wait_seconds", "The longest wait since the last hold began.")
-	holdsDesc   = desc("hold_seconds", "Holds, as this member sees them: writes parked to writes let go.")
-	orphansDesc = desc("orphans", "Connections given up that have not been killed yet.")
-
-	shadowDesc  = desc("shadow_reads_total", "Reads that were repeated on the mirror.", "workload", "result")
-	latencyDesc = desc("read_seconds", "Repeated reads, measured alike on both sides; quantiles of the last minute.", "side", "workload")
-	hitDesc     = desc("hit_ratio", "Share of single values that were found over the last minute.", "side", "workload")
+	processMetrics = []metric{
+		{desc("parked_operations", "Operations that wait for a side now."), prometheus.GaugeValue,
+			func(a About, _ *view) float64 { return float64(a.Parked) }},
+		{desc("longest_wait_seconds", "The longest that an operation waited since the last hold began."), prometheus.GaugeValue,
+			func(a About, _ *view) float64 { return a.ParkedMS / 1e3 }},
+		{desc("holds_total", "Holds of moves that this process took part in."), prometheus.CounterValue,
+			func(a About, _ *view) float64 { return float64(a.Holds.Count) }},
+		{desc("last_hold_seconds", "How long the last hold lasted here."), prometheus.GaugeValue,
+			func(a About, _ *view) float64 { return a.Holds.LastMS / 1e3 }},
+		{desc("longest_hold_seconds", "The longest hold since the process began."), prometheus.GaugeValue,
+			func(a About, _ *view) float64 { return a.Holds.LongMS / 1e3 }},
+		{desc("dirty_keys", "Keys that wait to be copied to the mirror."), prometheus.GaugeValue,
+			func(a About, _ *view) float64 { return float64(a.Dirty) }},
+		{desc("mirror_written_total", "Keys copied to the mirror."), prometheus.CounterValue,
+			func(a About, _ *view) float64 { return float64(a.Mirror.Written) }},
+		{desc("mirror_failed_total", "Copies that failed; they are tried again."), prometheus.CounterValue,
+			func(a About, _ *view) float64 { return float64(a.Mirror.Failed) }},
+		{desc("mirror_dropped_total", "Keys left to the coordinator, since too many waited."), prometheus.CounterValue,
+			func(a About, _ *view) float64 { return float64(a.Mirror.Dropped) }},
+		{desc("mirror_lag_seconds", "How long the oldest key has waited to be copied."), prometheus.GaugeValue,
+			func(a About, _ *view) float64 { return a.Mirror.LagMS / 1e3 }},
+		{desc("orphaned_connections", "Connections given up with a command unanswered and not killed yet."), prometheus.GaugeValue,
+			func(a About, _ *view) float64 { return float64(a.Orphans) }},
+	}
 )
 
 // Describe implements prometheus.Collector.
-func (collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{
-		phaseDesc, percentDesc, leaseDesc, reachDesc, dirtyDesc, lagDesc, copiesDesc, parkedDesc, waitsDesc,
-		longDesc, holdsDesc, orphansDesc, shadowDesc, latencyDesc, hitDesc,
-	} {
+func (k collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{phaseDesc, shareDesc, leaseDesc, tripDesc, reachDesc, hitDesc, comparedDesc, differDesc, latencyDesc} {
 		ch <- d
+	}
+	for _, m := range processMetrics {
+		ch <- m.desc
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (c collector) Collect(ch chan<- prometheus.Metric) {
-	if c.m == nil {
+func (k collector) Collect(ch chan<- prometheus.Metric) {
+	m := k.c.m
+	if m == nil {
 		return
 	}
-	c.collectMember(ch)
-	for w, name := range c.m.plan.names {
-		c.collectWorkload(ch, w, name)
+	a, v := m.about(), m.view.Load()
+	tell := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, kind, value, labels...)
 	}
-}
-
-func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
-	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-}
-
-func count(ch chan<- prometheus.Metric, d *prometheus.Desc, v int64, labels ...string) {
-	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-}
-
-func (c collector) collectMember(ch chan<- prometheus.Metric) {
-	m, a := c.m, c.m.about()
-	for p := protocol.Unknown; p <= protocol.Done; p++ {
-		gauge(ch, phaseDesc, truth(p.String() == a.Phase), p.String())
+	tell(phaseDesc, prometheus.GaugeValue, 1, v.phase.String())
+	for _, x := range processMetrics {
+		tell(x.desc, x.kind, x.value(a, v))
 	}
 	for i, s := range protocol.Sides {
-		gauge(ch, leaseDesc, float64(a.LeaseMS[i])/1000, s.String())
-		gauge(ch, reachDesc, truth(a.Reach[i].OK), s.String())
+		tell(leaseDesc, prometheus.GaugeValue, float64(a.LeaseMS[i])/1e3, s.String())
+		tell(tripDesc, prometheus.GaugeValue, a.Reach[i].MS/1e3, s.String())
+		tell(reachDesc, prometheus.GaugeValue, truth(a.Reach[i].OK), s.String())
 	}
-	gauge(ch, dirtyDesc, float64(a.Dirty))
-	gauge(ch, lagDesc, a.Mirror.LagMS/1000)
-	count(ch, copiesDesc, a.Mirror.Written, "written")
-	count(ch, copiesDesc, a.Mirror.Failed, "failed")
-	count(ch, copiesDesc, a.Mirror.Dropped, "dropped")
-	gauge(ch, parkedDesc, float64(a.Parked))
-	count(ch, waitsDesc, m.gauges.parkedTotal.Load())
-	gauge(ch, longDesc, a.ParkedMS/1000)
-	gauge(ch, orphansDesc, float64(a.Orphans))
-	ch <- prometheus.MustNewConstSummary(holdsDesc, uint64(a.Holds.Count), time.Duration(m.gauges.holdSum.Load()).Seconds(), nil)
-}
-
-func (c collector) collectWorkload(ch chan<- prometheus.Metric, w int, name string) {
-	m := c.m
-	gauge(ch, percentDesc, m.view.Load().percent(w), name)
-	counts := &m.shadow.by[w]
-	count(ch, shadowDesc, counts.compared.Load(), name, "compared")
-	count(ch, shadowDesc, counts.different.Load(), name, "different")
-	count(ch, shadowDesc, counts.failed.Load(), name, "failed")
-	count(ch, shadowDesc, counts.skipped.Load(), name, "skipped")
-	for _, s := range protocol.Sides {
-		if n := counts.reads[s].sum(); n > 0 {
-			gauge(ch, hitDesc, float64(counts.hits[s].sum())/float64(n), s.String(), name)
+	for w, name := range m.plan.names {
+		tell(shareDesc, prometheus.GaugeValue, v.share(w), name)
+		if r, ok := a.Shadow[name]; ok {
+			tell(comparedDesc, prometheus.CounterValue, float64(r.Compared), name)
+			tell(differDesc, prometheus.CounterValue, float64(r.Different), name)
 		}
-		l := &m.shadow.latency.by[s][w]
-		n, sum := l.totals()
-		if n == 0 {
-			continue
-		}
-		quantiles := map[float64]float64{}
-		if h := l.window(); h != nil && h.TotalCount() > 0 {
-			for _, q := range []float64{0.5, 0.9, 0.99} {
-				quantiles[q] = float64(h.ValueAtQuantile(q*100)) / 1e6
+		for i, s := range protocol.Sides {
+			if r := a.Shadow[name]; r.Reads[i] > 0 {
+				tell(hitDesc, prometheus.GaugeValue, float64(r.Hits[i])/float64(r.Reads[i]), s.String(), name)
 			}
-		}
-		ch <- prometheus.MustNewConstSummary(latencyDesc, n, sum.Seconds(), quantiles, s.String(), name)
-	}
-}
-
-// percent returns the share of a workload that the target answers for.
-func (v *view) percent(workload int) float64 {
-	slots := 0
-	if workload < len(v.ranges) {
-		for _, r := range v.ranges[workload] {
-			if r.Read == protocol.Target {
-				slots += r.Hi - r.Lo
+			if l := m.shadow.latency.summary(s, w, name); l != nil {
+				ch <- l
 			}
 		}
 	}
-	return float64(slots) * 100 / protocol.Slots
 }
 
 func truth(b bool) float64 {
@@ -135,4 +114,33 @@ func truth(b bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// share returns how much of a workload the target answers for.
+func (v *view) share(workload int) float64 {
+	if workload >= len(v.ranges) {
+		return 0
+	}
+	slots := 0
+	for _, r := range v.ranges[workload] {
+		if r.Read == protocol.Target {
+			slots += r.Hi - r.Lo
+		}
+	}
+	return float64(slots) / protocol.Slots
+}
+
+// summary tells the latency of one workload on one side, or nil if nothing was
+// measured.
+func (l *latencies) summary(s protocol.Side, workload int, name string) prometheus.Metric {
+	one := &l.by[s][workload]
+	count, sum := one.totals()
+	if count == 0 {
+		return nil
+	}
+	at := map[float64]float64{}
+	for _, q := range []float64{0.5, 0.9, 0.99} {
+		at[q] = float64(one.window().ValueAtQuantile(100*q)) / 1e6
+	}
+	return prometheus.MustNewConstSummary(latencyDesc, count, sum.Seconds(), at, s.String(), name)
 }
