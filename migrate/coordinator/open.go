@@ -77,6 +77,19 @@ func (c *Coordinator) config(s protocol.Side) topology.Config {
 	return c.opts.Source
 }
 
+// asTold refuses servers of another mode than was told, before anything is
+// written: a lone master that takes keys of every slot could pass for a cluster,
+// and its replicas or fellow masters would be missed. What else is wrong with a
+// side comes out by itself.
+func asTold(ctx context.Context, sides [3]*side) error {
+	for _, s := range protocol.Sides {
+		if m, ok := errors.AsType[*topology.ModeError](sides[s].client.CheckMode(ctx)); ok {
+			return fmt.Errorf("coordinator: %v: %w", s, m)
+		}
+	}
+	return nil
+}
+
 // probe learns what the sides can do. It may be called again.
 func probeAll(ctx context.Context, sides [3]*side) error {
 	for _, s := range protocol.Sides {

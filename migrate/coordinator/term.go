@@ -72,6 +72,9 @@ func (c *Coordinator) lead(ctx context.Context, verb string) (context.Context, *
 	if err := t.open(); err != nil {
 		return nil, nil, errors.Join(err, t.close())
 	}
+	if err := asTold(ctx, t.sides); err != nil {
+		return nil, nil, errors.Join(err, t.close())
+	}
 	if err := probeAll(ctx, t.sides); err != nil {
 		return nil, nil, errors.Join(err, t.close())
 	}
