@@ -343,3 +343,28 @@ func TestMemberPhase(t *testing.T) {
 		})
 	}
 }
+
+// TestMemberTwoRecordsOfOneEpoch can come about only by a failover: the member
+// does not take the one for the other, and goes by the server once its lease on
+// what it obeys has ended.
+func TestMemberTwoRecordsOfOneEpoch(t *testing.T) {
+	g, k := stands(t, Source, "", "")
+	held, _ := stands(t, Source, Held, "")
+	twin := held
+	twin.Nonce = "another"
+	if held.Same(twin) || !held.Same(held) {
+		t.Fatal("records are told apart by more than their epoch")
+	}
+	d := newDesk(t)
+	d.obeys(g, k, held)
+	sent := d.m.Lease(Source).Sent
+	d.pass(time.Second)
+	if eff := d.hear(twin, "run-source", true); eff != (Effects{}) || d.m.Lease(Source).Sent != sent {
+		t.Errorf("got %+v; want nothing to be done, and no lease", eff)
+	}
+	d.lapses(Source)
+	d.hear(twin, "run-source", true)
+	if !d.m.Record(Source).Same(twin) {
+		t.Error("obeys the record that no server has")
+	}
+}
