@@ -188,11 +188,24 @@ func (m *member) keepLease(ctx context.Context, sd *memberSide) {
 		case <-sd.wake:
 		}
 		if m.refresh(ctx, sd) {
-			t.Reset(beatEvery)
+			t.Reset(m.nextBeat())
 		} else {
 			t.Reset(retryEvery)
 		}
 	}
+}
+
+// nextBeat is when a side is to be asked again. While a move is under way nobody
+// waits for a nudge that was lost: a hold is short.
+func (m *member) nextBeat() time.Duration {
+	v := m.view.Load()
+	switch began := v.heldSince; {
+	case began != protocol.Instant{} && m.now().Since(began) < time.Second:
+		return 10 * time.Millisecond
+	case v.underWay:
+		return 100 * time.Millisecond
+	}
+	return beatEvery
 }
 
 // refresh asks for the side's record and lease once, and again while what it
@@ -313,7 +326,7 @@ func (m *member) tellAbout(ctx context.Context) {
 		m.mu.Lock()
 		m.card = card
 		m.mu.Unlock()
-		if !pause(ctx, beatEvery/2) {
+		if !pause(ctx, beatEvery) {
 			return
 		}
 	}

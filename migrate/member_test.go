@@ -150,6 +150,36 @@ func TestHoldParksWritesAndServesReads(t *testing.T) {
 	holds(t, target, "sess:1", "b")
 }
 
+// TestALostNudgeCostsLittle: once a move is prepared, members look by themselves.
+func TestALostNudgeCostsLittle(t *testing.T) {
+	r, source, _ := twoServers(t)
+	r.begin()
+	m := r.member(r.options())
+	m.ready(t)
+	r.prepare("mv", src, 100, 5*time.Second)
+	r.acked(src, "mv", protocol.Prepared)
+	hold, err := r.rec[src].Hold("mv", r.run[src], r.stamp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	redistest.Do(t, source, "SET", r.store[src].Keys().Control, hold.Encode()) // nobody is told
+	r.acked(src, "mv", protocol.Held)
+	if d := time.Since(began); d > 500*time.Millisecond {
+		t.Errorf("the hold was acknowledged after %v", d)
+	}
+	commit, err := hold.Commit("mv", r.stamp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	began = time.Now()
+	redistest.Do(t, source, "SET", r.store[src].Keys().Control, commit.Encode())
+	r.acked(src, "mv", protocol.Committed)
+	if d := time.Since(began); d > 200*time.Millisecond {
+		t.Errorf("the commit was acknowledged after %v", d)
+	}
+}
+
 func TestAHoldLeftBehindIsEndedByAMember(t *testing.T) {
 	r, source, _ := twoServers(t)
 	r.begin()
