@@ -11,9 +11,38 @@ import (
 	"github.com/transload/transload/internal/protocol"
 )
 
-// note remembers which of the keys are streams. What happens to the groups of a
-// stream is reported by no feed, and a group can be made on any stream, so every
-// stream is looked at again before and inside a hold.
+// What happens to the groups of a stream is reported by no feed, and a group can
+// be made on any stream, so every stream is looked at again before and inside a
+// hold. Streams that are there are found by a walk of their own; those that come
+// to be later are among the names.
+
+// findStreams remembers the streams in some slots.
+func (s *syncer) findStreams(ctx context.Context, set *slotSet) error {
+	if s.full() {
+		return nil // everything is compared in the hold
+	}
+	for _, side := range protocol.Sides {
+		err := s.t.keys[side].client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
+			return scanNode(ctx, node, "stream", func(keys []string) error {
+				v := s.view.Load()
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				for _, key := range keys {
+					if set[command.Slot(key)] && !v.skip(key) {
+						s.streams[key] = struct{}{}
+					}
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return fmt.Errorf("look for streams on the %v: %w", side, err)
+		}
+	}
+	return nil
+}
+
+// note remembers which of some keys are streams.
 func (s *syncer) note(ctx context.Context, keys []string) error {
 	if s.full() || len(keys) == 0 {
 		return nil // everything is compared in the hold

@@ -56,6 +56,7 @@ type syncer struct {
 type passInfo struct {
 	Began, Ended time.Time
 	Keys, Total  int64
+	Written      int64         // keys of the mirror
 	Busy         time.Duration // of all walkers together
 }
 
@@ -111,6 +112,10 @@ func (s *syncer) gap(side protocol.Side, g feed.Gap) {
 func (s *syncer) repairLoop(ctx context.Context) {
 	wait := lookEvery
 	for ctx.Err() == nil {
+		if s.filling() {
+			pause(ctx, lookEvery)
+			continue
+		}
 		age, idle := settleFor, 20*time.Millisecond
 		if s.hurry.Load() {
 			age, idle = 0, time.Millisecond
@@ -127,6 +132,17 @@ func (s *syncer) repairLoop(ctx context.Context) {
 		}
 		wait = lookEvery
 	}
+}
+
+// filling reports whether a walk is going on that copies most of what it finds.
+// The mirror's feed names each copy, and to compare them meanwhile would take two
+// thirds of the servers' time. They are compared afterwards: by name, or if there
+// are too many, by one more walk, in which the names of what the app writes are
+// not left to pile up.
+func (s *syncer) filling() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.walking > 0 && s.pass.Keys > 10*keysAtOnce && s.pass.Written > s.pass.Keys/4
 }
 
 // repair compares one batch of names, and puts back those that it cannot settle.

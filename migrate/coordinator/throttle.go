@@ -16,7 +16,7 @@ const (
 	// strained is how many times its usual length a round trip may take before
 	// the pass slows down, and calm the length below which it never does.
 	strained = 4
-	calm     = 3 * time.Millisecond
+	calm     = 5 * time.Millisecond
 )
 
 // A throttle keeps the sync pass from hurting the app: it bounds the rate, and

@@ -10,6 +10,7 @@ import (
 
 	"github.com/transload/transload/internal/command"
 	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/topology"
 )
 
 const (
@@ -55,7 +56,7 @@ func (s *syncer) walk(ctx context.Context, slots []uint16) error {
 			return err
 		}
 	}
-	return nil
+	return s.findStreams(ctx, set)
 }
 
 // begin notes the beginning of a walk.
@@ -172,11 +173,9 @@ func (s *syncer) batch(ctx context.Context, side protocol.Side, keys []string) e
 	s.count(n)
 	s.mu.Lock()
 	s.pass.Keys += int64(len(keys))
+	s.pass.Written += n.changed()
 	s.pass.Busy += time.Since(began)
 	s.mu.Unlock()
-	if err == nil {
-		err = s.note(ctx, own)
-	}
 	if err != nil && len(left) == len(own)+len(extras) {
 		return err // nothing goes: the walk is begun again
 	}
@@ -189,7 +188,17 @@ func (s *syncer) absent(ctx context.Context, side protocol.Side, keys []string) 
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	p := s.t.keys[side].client.Pipeline()
+	client := s.t.keys[side].client
+	if client.Mode() != topology.Cluster { // mostly none is absent, and one question tells
+		n, err := client.Exists(ctx, keys...).Result()
+		if err != nil {
+			return nil, fmt.Errorf("look for keys on the %v: %w", side, err)
+		}
+		if int(n) == len(keys) {
+			return nil, nil
+		}
+	}
+	p := client.Pipeline()
 	cmds := make([]*redis.IntCmd, len(keys))
 	for i, key := range keys {
 		cmds[i] = p.Exists(ctx, key)
