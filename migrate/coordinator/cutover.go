@@ -53,6 +53,9 @@ func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResu
 		if len(goal) == 0 {
 			continue
 		}
+		if err := t.waitObeyed(ctx); err != nil { // right after a move a member may not have said so yet
+			return res, err
+		}
 		if err := t.waitPassed(ctx); err != nil {
 			return res, err
 		}

@@ -40,6 +40,9 @@ func (t *term) rollback(ctx context.Context, req RollbackRequest) (res RollbackR
 	case protocol.Shadow:
 		err = t.off(ctx)
 	case protocol.Cutover, protocol.Soak:
+		if err := t.waitObeyed(ctx); err != nil {
+			return res, err
+		}
 		if err := t.waitPassed(ctx); err != nil {
 			return res, err
 		}
