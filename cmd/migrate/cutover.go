@@ -41,7 +41,7 @@ func cutover(ctx context.Context, v *call) error {
 	if req.Every < 0 {
 		return usage("say for example --every 10m", "--every: %v is negative", req.Every)
 	}
-	co, err := v.open(v.prepare)
+	co, err := v.open(v.bounds)
 	if err != nil {
 		return err
 	}

@@ -110,19 +110,32 @@ func demoCare() coordinator.Care {
 }
 
 func (d *demo) cutover(ctx context.Context, percent int) error {
-	res, err := d.ask.Cutover(ctx, coordinator.CutoverRequest{To: []int{percent}, Care: demoCare()})
-	return d.moved(ctx, res.Moves, err)
+	return d.move(ctx, func() ([]coordinator.MoveReport, error) {
+		res, err := d.ask.Cutover(ctx, coordinator.CutoverRequest{To: []int{percent}, Care: demoCare()})
+		return res.Moves, err
+	})
 }
 
 func (d *demo) rollback(ctx context.Context) error {
 	d.heading("migrate rollback --execute: and back",
 		"The same move in the other direction, with the same proof. What was written meanwhile comes along.")
-	res, err := d.ask.Rollback(ctx, coordinator.RollbackRequest{Care: demoCare()})
-	return d.moved(ctx, res.Moves, err)
+	return d.move(ctx, func() ([]coordinator.MoveReport, error) {
+		res, err := d.ask.Rollback(ctx, coordinator.RollbackRequest{Care: demoCare()})
+		return res.Moves, err
+	})
 }
 
-// moved tells of moves, and lets the app work on what has come of them.
-func (d *demo) moved(ctx context.Context, moves []coordinator.MoveReport, err error) error {
+// tries is how often a command is given that gives its move up.
+const tries = 3
+
+// move gives a command, and lets the app work on what has come of it. A move that
+// was given up is no failure: nothing has moved, and the operator says it again.
+func (d *demo) move(ctx context.Context, give func() ([]coordinator.MoveReport, error)) error {
+	moves, err := give()
+	for n := 1; n < tries && errors.Is(err, coordinator.ErrAborted) && ctx.Err() == nil; n++ {
+		d.screen.say("   → given up, and back where it was: %v; it is said again", err)
+		moves, err = give()
+	}
 	if err != nil {
 		return err
 	}

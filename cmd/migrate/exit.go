@@ -99,7 +99,8 @@ func outcomeOf(err error) outcome {
 	case errors.Is(err, coordinator.ErrReplaced):
 		o.Next = "migrate status names the one that took over; only one at a time can lead"
 	case errors.Is(err, coordinator.ErrOption):
-		o.Code = codeUsage
+		o.Code, o.Next = codeUsage, "migrate VERB --help lists the options"
+		o.Error = strings.ReplaceAll(o.Error, coordinator.ErrOption.Error()+": ", "")
 	case errors.Is(err, context.Canceled) && o.Code == codeBroke:
 		o.Error, o.Next = "interrupted", "migrate status shows where the migration stands"
 	case o.Code == codeBroke && o.Next == "":

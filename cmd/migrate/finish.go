@@ -27,7 +27,7 @@ func (p process) finishVerb() *cli.Command {
 }
 
 func finish(ctx context.Context, v *call) error {
-	co, err := v.open(v.prepare)
+	co, err := v.open(v.bounds)
 	if err != nil {
 		return err
 	}

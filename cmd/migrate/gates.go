@@ -89,8 +89,10 @@ func (v *call) care() coordinator.Care {
 	return c
 }
 
-// prepare takes what bounds the preparation of a move.
-func (v *call) prepare(o *coordinator.Options) { o.PrepareFor = v.flags.Duration("prepare-for") }
+// bounds takes what bounds a move. The coordinator says if it cannot be.
+func (v *call) bounds(o *coordinator.Options) {
+	o.Hold, o.MaxHold, o.PrepareFor = v.flags.Duration("hold"), v.flags.Duration("max-hold"), v.flags.Duration("prepare-for")
+}
 
 // gatesTable tells each gate with its figure, and what to do about those that
 // are not open.

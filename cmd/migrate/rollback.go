@@ -26,7 +26,7 @@ func rollback(ctx context.Context, v *call) error {
 	if err != nil {
 		return err
 	}
-	co, err := v.open(v.prepare)
+	co, err := v.open(v.bounds)
 	if err != nil {
 		return err
 	}

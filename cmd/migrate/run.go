@@ -71,7 +71,6 @@ func tame(cmds []*cli.Command) {
 		cmd.OnUsageError = onUsageError
 		cmd.HideHelp = true
 		cmd.Flags = append(cmd.Flags, helpFlag())
-		tame(cmd.Subcommands)
 	}
 }
 
