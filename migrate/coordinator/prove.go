@@ -19,25 +19,50 @@ type proof struct {
 	runs    [3]string
 	checked atomic.Int64 // keys compared
 	mended  atomic.Int64
+
+	steps sync.WaitGroup
+	mu    sync.Mutex
+	taken []string // names that were taken out of the dirty set
 }
 
-// prove runs a proof, and hands its verdict to the mover.
+// prove runs a proof, and hands its verdict to the mover. What a proof that did
+// not succeed has taken out of the dirty set goes back: nobody else knows that
+// these keys may differ, and the next proof would pass without them.
 func (d *driver) prove(ctx context.Context) {
 	pr := &proof{s: d.s, v: d.s.view.Load(), giver: d.giver, runs: d.runs}
 	p := protocol.NewProver(!d.s.full())
 	answers := make(chan protocol.ProofInput, 2) // a round asks for two things at a time
+	work, stop := context.WithCancel(ctx)
+	giveUp := sync.OnceFunc(func() {
+		stop()
+		pr.steps.Wait() // a watermark that is under way may take names yet
+		pr.putBack()
+	})
+	proven := false
+	defer func() {
+		if !proven {
+			giveUp()
+		}
+		stop()
+	}()
 	outs := p.Start()
 	for {
 		for _, o := range outs {
 			if o.Kind == protocol.ProveEnd {
+				if proven = o.Proved.OK; !proven {
+					giveUp()
+				}
 				d.send(ctx, event{Input: protocol.Input{Proved: o.Proved}, proof: pr, rounds: p.Rounds()})
 				return
 			}
 			first := p.Rounds() == 1
-			d.wg.Go(func() {
-				in := pr.step(ctx, o, first)
+			pr.steps.Go(func() {
+				in := pr.step(work, o, first)
 				in.Kind = o.Kind
-				answers <- in
+				select {
+				case answers <- in:
+				case <-work.Done():
+				}
 			})
 		}
 		select {
@@ -80,7 +105,11 @@ func (pr *proof) mark(ctx context.Context, first bool) ([]string, error) {
 		return nil, err
 	}
 	var moving, rest []string
-	for _, name := range pr.s.dirty.Take(0, 0) {
+	names := pr.s.dirty.Take(0, 0)
+	pr.mu.Lock()
+	pr.taken = append(pr.taken, names...)
+	pr.mu.Unlock()
+	for _, name := range names {
 		if pr.v.moving(name) {
 			moving = append(moving, name)
 		} else {
@@ -96,6 +125,14 @@ func (pr *proof) mark(ctx context.Context, first bool) ([]string, error) {
 		moving = append(moving, streams...)
 	}
 	return moving, nil
+}
+
+// putBack makes everything dirty again that the proof has taken.
+func (pr *proof) putBack() {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	pr.s.dirty.Add(pr.taken...)
+	pr.taken = nil
 }
 
 // watermark returns once the feeds of both sides have told all that was changed
