@@ -73,6 +73,32 @@ func (w *world) freezeSome() {
 	}
 }
 
+// leaveHold has a coordinator die in a hold while the taking side is away: the
+// giver alone must be enough to end it.
+func (w *world) leaveHold() {
+	c := w.coords[len(w.coords)-1]
+	if w.healed || c.dead || c.mover == nil {
+		return
+	}
+	for _, sh := range w.shards[c.mover.giver.Other()] {
+		sh.away = w.t + w.between(15*time.Second, 40*time.Second)
+	}
+	c.dead = true
+	w.log("%s has crashed in a hold, and the %v is away", c.name, c.mover.giver.Other())
+	w.anotherCoord(w.spread(time.Second, 20*time.Second))
+}
+
+// sleepyCoord stops a coordinator between what it has read and what it writes,
+// until another has taken over.
+func (w *world) sleepyCoord() {
+	c := w.coords[len(w.coords)-1]
+	if w.healed || c.dead || w.plan.deaf { // only a kill ends its repairs
+		return
+	}
+	c.stop, c.suspend, c.stopAt = w.between(17*time.Second, 35*time.Second), w.chance(0.3), atRepair
+	w.anotherCoord(w.spread(time.Millisecond, 3*time.Second))
+}
+
 // breakFeed cuts what a coordinator hears of a master.
 func (w *world) breakFeed() {
 	sh := w.shards[w.side()][w.rng.IntN(2)]

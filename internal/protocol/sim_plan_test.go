@@ -54,6 +54,12 @@ func (w *world) makePlan() {
 	if w.chance(0.4) { // a proof is given up
 		w.on(underProof, w.spread(10*time.Microsecond, 10*time.Millisecond), w.cancel)
 	}
+	if w.chance(0.1) {
+		w.on(Held, w.spread(10*time.Microsecond, 3*time.Millisecond), w.leaveHold)
+	}
+	if w.chance(0.15) {
+		w.in(w.spread(200*time.Millisecond, 3*time.Second), w.sleepyCoord)
+	}
 	if p.waits && w.chance(0.4) { // what was repaired is forgotten
 		stages := []Stage{underProof, Offered, Committed, underCount}
 		w.on(stages[w.rng.IntN(len(stages))], w.spread(10*time.Microsecond, 5*time.Millisecond), w.forgetRepairs)

@@ -168,3 +168,25 @@ func (p pair) next(count *int) (out []pair) {
 	}
 	return out
 }
+
+// TestBothOwn: one side has lost its newest record in a failover, and the higher
+// epoch is right.
+func TestBothOwn(t *testing.T) {
+	old, _ := stands(t, Source, "", "")
+	_, granted := stands(t, Source, Committed, Granted)
+	for name, tt := range map[string]struct {
+		source, target uint64
+		want           Side
+	}{
+		"the source has forgotten that it gave": {1, 6, Target},
+		"the target has forgotten that it gave": {6, 1, Source},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := old, granted
+			a.Epoch, b.Epoch = tt.source, tt.target
+			if read, write := serve(a, b, "w", Cut(30)); read != tt.want || write != tt.want {
+				t.Errorf("got %v for reads and %v for writes; want %v", read, write, tt.want)
+			}
+		})
+	}
+}
