@@ -23,4 +23,40 @@
 // one side, a transaction as one write of all its keys, a WATCH through a guard
 // that admits each of its commands by itself, a blocking command in slices of a
 // second. docs/commands.md says what that means for an app.
+//
+// # The member
+//
+// Behind the front is a member of the migration. What it may do is decided by
+// package protocol; here is what makes that hold for real connections.
+//
+// A view is what the member knows at one moment, and never changes; the next one
+// replaces it and wakes what is parked. An operation counts itself under the view
+// and then looks whether it is still the one: in the other order it could slip in
+// between a look at the counters and the acknowledgement that is based on it. So
+// once a replaced view's counters are zero, nothing that it let in is under way.
+//
+// A pool of connections belongs to one unbroken lease. When that lapses the view
+// goes first, then the pool is closed, and only then is a new lease asked for. An
+// operation that was admitted earlier and slept finds a closed pool, not a new and
+// honest connection. The phases that need no lease have pools of their own for the
+// same reason: one that is replaced gets no new connections, and is closed before
+// a preparation is acknowledged. Each new connection first has the side's record
+// compared, on a connection of the control client, so that a member that was
+// fenced in its sleep does nothing by a connection that it opens afterwards.
+//
+// A connection that is closed with something unanswered is an orphan: the server
+// may still carry that out. A wrapper around each connection reads its id from
+// the reply to HELLO and errs on the side of an orphan; orphans are killed by id
+// before anything is acknowledged. One on a server that does not answer keeps the
+// member from acknowledging, unless another server is known to be master.
+//
+// # The mirror
+//
+// What a write has left is copied to the side that does not serve the key: names
+// are queued, once each, and values are read when their turn comes. A copy is
+// admitted and counted as a write is, under the view in which it is read, and
+// looks once more right before it is sent: what was read before a move must not
+// arrive after it. A key has one worker, so that an older value cannot follow a
+// newer one. The queue is bounded and nothing waits for it. What finds no room is
+// dropped and counted; the coordinator's feeds have its name.
 package migrate
