@@ -24,7 +24,7 @@ func (t *term) stamp(recs readings) protocol.Stamp {
 // begin takes the migration from off to shadow: the source's record first, for
 // a target's record alone would not make a member mirror anything.
 func (t *term) begin(ctx context.Context) error {
-	p, roll, err := t.c.readPlan(ctx, t.sides)
+	p, roll, err := t.agreedPlan(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (t *term) load(ctx context.Context, mayBegin bool) error {
 	if err := t.readSettings(ctx); err != nil {
 		return err
 	}
-	p, _, err := t.c.readPlan(ctx, t.sides)
+	p, _, err := t.agreedPlan(ctx)
 	if err != nil {
 		return err
 	}

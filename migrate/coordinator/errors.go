@@ -32,7 +32,11 @@ type Refusal struct {
 	Gate   string `json:"gate"`   // what refuses, in a word or two
 	Figure string `json:"figure"` // what was found
 	Next   string `json:"next"`   // what to do about it
+
+	cause error // for those who tell refusals apart
 }
+
+func (r *Refusal) Unwrap() error { return r.cause }
 
 func (r *Refusal) Error() string {
 	return fmt.Sprintf("refused: %s: %s; next: %s", r.Gate, r.Figure, r.Next)

@@ -73,7 +73,7 @@ func (t *term) waitPassed(ctx context.Context) error {
 	s := t.syncer
 	var told time.Time
 	for {
-		if s.passed() && (s.full() || s.slots() == 0 && s.dirty.Len() <= fewNames) {
+		if s.passed() && (s.full() || s.slots() == 0 && s.keepsUp()) {
 			return nil
 		}
 		if time.Since(told) >= time.Second {

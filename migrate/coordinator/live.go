@@ -21,7 +21,6 @@ type Live struct {
 	Slots    int            `json:"dirty_slots"`
 	WaitsFor string         `json:"waits_for"`
 	LastMove *MoveReport    `json:"last_move,omitempty"`
-	Seen     time.Time      `json:"members_seen_at,omitzero"` // when a member was last on the roll
 	Total    tally          `json:"keys"`
 	Streams  int            `json:"streams"`
 	Phase    protocol.Phase `json:"phase"`

@@ -20,6 +20,7 @@ type seenMember struct {
 	entry   [3]protocol.Entry // by side
 	on      [3]bool
 	changed protocol.Instant
+	beats   bool // its beat was seen to change
 }
 
 func (t *term) newLookout() *lookout { return &lookout{t: t, seen: map[string]*seenMember{}} }
@@ -43,6 +44,7 @@ func (l *lookout) look(ctx context.Context) error {
 			}
 			if e.Beat != m.entry[s].Beat {
 				m.changed = now
+				m.beats = m.beats || m.entry[s].ID != ""
 			}
 			m.entry[s], m.on[s] = e, true
 		}
@@ -53,6 +55,16 @@ func (l *lookout) look(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// allBeat reports whether every member is known to live.
+func (l *lookout) allBeat() bool {
+	for _, m := range l.seen {
+		if !m.beats {
+			return false
+		}
+	}
+	return true
 }
 
 // waitObeyed waits until every member obeys both records and, in a phase that

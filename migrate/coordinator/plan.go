@@ -63,6 +63,33 @@ func bothRolls(ctx context.Context, sides [3]*side) (all []protocol.Entry, err e
 	return all, nil
 }
 
+// errDisagree means that members have different workloads.
+var errDisagree = errors.New("members have different workloads")
+
+// agreedPlan is readPlan for a process that leads: members of an earlier version
+// that have died are waited out, fenced and struck. It ends as soon as every
+// member is known to live.
+func (t *term) agreedPlan(ctx context.Context) (*plan, []protocol.Entry, error) {
+	l := t.newLookout()
+	for began := t.now(); ; {
+		p, roll, err := t.c.readPlan(ctx, t.sides)
+		if !errors.Is(err, errDisagree) {
+			return p, roll, err
+		}
+		if e := l.look(ctx); e != nil {
+			return nil, nil, fmt.Errorf("coordinator: %w", e)
+		}
+		l.strikeSilent(ctx)
+		if l.allBeat() || t.now().Since(began) > 2*protocol.SilentFor {
+			return nil, nil, err
+		}
+		t.c.report("members", "they have different workloads; one of them may be dead, and is waited out")
+		if !pause(ctx, lookEvery) {
+			return nil, nil, fmt.Errorf("coordinator: wait for members: %w", context.Cause(ctx))
+		}
+	}
+}
+
 // errUntold means that no member has told its workloads yet.
 var errUntold = errors.New("coordinator: no member on the roll has told its workloads")
 
@@ -78,8 +105,8 @@ func (c *Coordinator) planOf(roll []protocol.Entry) (*plan, error) {
 	var p *plan
 	for _, e := range roll {
 		if e.Plan != roll[0].Plan {
-			return nil, refuse("members", "deploy the same migrate.Options.Workloads everywhere; a member that has died without a goodbye leaves the roll when it is fenced",
-				"members %s and %s have different workloads", roll[0].ID, e.ID)
+			return nil, &Refusal{Gate: "members", Figure: fmt.Sprintf("members %s and %s have different workloads", roll[0].ID, e.ID),
+				Next: "deploy the same migrate.Options.Workloads everywhere; one that has died is waited out and taken off the roll", cause: errDisagree}
 		}
 		about, ok := aboutOf(e)
 		if !ok || p != nil {

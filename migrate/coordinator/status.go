@@ -14,25 +14,25 @@ import (
 
 // A Status is the state of a migration, as far as it can be told from outside.
 type Status struct {
-	Name        string           `json:"name"`
-	Phase       protocol.Phase   `json:"phase"`
-	Epoch       uint64           `json:"epoch"`
-	Percent     map[string]int   `json:"percent"`          // of each workload, on the target
-	Moving      *MovingStatus    `json:"moving,omitempty"` // a move that is under way
-	Sides       SidesStatus      `json:"sides"`
-	Members     []MemberStatus   `json:"members"`
-	Coordinator *CoordinatorInfo `json:"coordinator,omitempty"` // who holds the lock
-	Sync        SyncState        `json:"sync"`
-	Feed        FeedsStatus      `json:"feed"`
-	Dirty       int              `json:"dirty"` // names and slots that the coordinator has still to compare
-	Mirror      MirrorStatus     `json:"mirror"`
-	ShadowReads ReadsStatus      `json:"shadow_reads"`
-	Latency     LatencyStatus    `json:"latency"`
-	LastMove    *MoveReport      `json:"last_move,omitempty"`
-	Cold        []string         `json:"cold,omitempty"` // workloads that are not carried
-	Blockers    []string         `json:"blockers"`       // what keeps the migration from going on
-	WaitsFor    string           `json:"waits_for"`      // in one line
-	NextSteps   []string         `json:"next_steps"`
+	Name        string         `json:"name"`
+	Phase       protocol.Phase `json:"phase"`
+	Epoch       uint64         `json:"epoch"`
+	Percent     map[string]int `json:"percent"`          // of each workload, on the target
+	Moving      *MovingStatus  `json:"moving,omitempty"` // a move that is under way
+	Sides       SidesStatus    `json:"sides"`
+	Members     []MemberStatus `json:"members"`
+	Coordinator *LeaderStatus  `json:"coordinator,omitempty"` // who holds the lock
+	Sync        SyncState      `json:"sync"`
+	Feed        FeedsStatus    `json:"feed"`
+	Dirty       int            `json:"dirty"` // names and slots that the coordinator has still to compare
+	Mirror      MirrorStatus   `json:"mirror"`
+	ShadowReads ReadsStatus    `json:"shadow_reads"`
+	Latency     LatencyStatus  `json:"latency"`
+	LastMove    *MoveReport    `json:"last_move,omitempty"`
+	Cold        []string       `json:"cold,omitempty"` // workloads that are not carried
+	Blockers    []string       `json:"blockers"`       // what keeps the migration from going on
+	WaitsFor    string         `json:"waits_for"`      // in one line
+	NextSteps   []string       `json:"next_steps"`
 }
 
 // MovingStatus tells of a move that is under way.
@@ -74,8 +74,8 @@ type MemberStatus struct {
 	Note    string   `json:"note,omitempty"`
 }
 
-// CoordinatorInfo tells who holds the lock.
-type CoordinatorInfo struct {
+// LeaderStatus tells who holds the lock.
+type LeaderStatus struct {
 	ID    string    `json:"id"`
 	About string    `json:"about"`
 	Told  time.Time `json:"told_at,omitzero"` // when it last told of itself, by its own clock
@@ -224,7 +224,7 @@ func (b *bench) tellLive(ctx context.Context, st *Status, told [3]*Live) {
 			continue
 		}
 		if h, err := b.c.sides[s].store.LockHolder(ctx); err == nil && h.ID != "" {
-			st.Coordinator = &CoordinatorInfo{ID: h.ID, About: h.About}
+			st.Coordinator = &LeaderStatus{ID: h.ID, About: h.About}
 		}
 	}
 	l := told[protocol.Source]
