@@ -25,6 +25,7 @@ func (p process) demoVerb() *cli.Command {
 			"The last line is `demo: PASS acknowledged=N lost=0 ...`, or FAIL with exit code 2.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "mode", Value: "embedded", Usage: "the target's `MODE`: " + strings.Join(demoModes, ", ")},
+			&cli.IntFlag{Name: "rate", DefaultText: "100, real servers 500", Usage: "load of each of the app's processes, in `COMMANDS` a second"},
 			jsonFlag(), verboseFlag(),
 		},
 		Action: p.action(demonstrate),
@@ -78,6 +79,9 @@ func demonstrate(ctx context.Context, v *call) (err error) {
 	mode := v.flags.String("mode")
 	if !slices.Contains(demoModes, mode) {
 		return usage("migrate demo --mode embedded, sentinel or cluster", "--mode %q is unknown", mode)
+	}
+	if rate := v.flags.Int("rate"); rate < 0 || rate > 10_000 {
+		return usage("leave --rate out, or say for example --rate 200", "--rate: %d is not between 1 and 10000", rate)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, demoLimit, fmt.Errorf("the demonstration took longer than %v", demoLimit))
 	defer cancel()

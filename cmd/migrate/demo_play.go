@@ -115,6 +115,9 @@ func (d *demo) startApp(ctx context.Context) error {
 	if d.stage.mode == "embedded" { // all of it shares this process, and all keys are compared in each hold
 		lo, kind = load.Options{Workers: 1, Rate: 100}, "members"
 	}
+	if rate := d.flags.Int("rate"); rate > 0 {
+		lo.Rate = rate
+	}
 	d.heading("The app starts",
 		fmt.Sprintf("%d %s write strings, hashes, lists, sets, sorted sets and streams, by single commands,", demoMembers, kind),
 		"pipelines, MULTI, WATCH and scripts, and take jobs off queues. Each keeps a journal of every write",
