@@ -24,6 +24,7 @@ type settings struct {
 	noRetries bool
 	hooks     []redis.Hook
 	logger    *slog.Logger
+	hear      func(Event)
 }
 
 func newSettings(opts []Option) (settings, error) {
@@ -79,8 +80,15 @@ func WithHook(h redis.Hook) Option {
 	return func(s *settings) error { s.hooks = append(s.hooks, h); return nil }
 }
 
-// WithLogger tells where to log: go-redis's lines, for the whole process, at
-// level Debug. The default is not to log.
+// WithEvents has f called for each Event. It is called on the client's own
+// goroutines, one event after the other, and must not block. The default is none.
+func WithEvents(f func(Event)) Option {
+	return func(s *settings) error { s.hear = f; return nil }
+}
+
+// WithLogger tells where to log: events, at level Warn where people should look
+// and Info otherwise, and go-redis's own lines, for the whole process, at level
+// Debug. The default is not to log.
 func WithLogger(l *slog.Logger) Option {
 	return func(s *settings) error { s.logger = l; return nil }
 }
