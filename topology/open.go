@@ -28,6 +28,7 @@ type Client struct {
 	cfg     Config
 	dialler *dialler
 	events  *events
+	board   board
 	one     *redis.Client        // nil on a cluster
 	cluster *redis.ClusterClient // nil elsewhere
 }
@@ -48,6 +49,7 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 	library.take(s.logger)
 	cfg = cfg.withDefaults()
 	c := &Client{cfg: cfg, dialler: cfg.newDialler(), events: &events{logger: s.logger, hear: s.hear}}
+	c.board.post(snapshot{})
 	switch cfg.Mode {
 	case Standalone:
 		c.one = c.node(cfg.Addrs[0], s)
