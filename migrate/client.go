@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/front"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/topology"
 )
@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 		return nil, fmt.Errorf("%w: Source: %w", ErrOption, topology.ErrDisabled)
 	}
 	c := &Client{}
-	c.front = newFront(c)
+	c.front = front.New(frontHook{c})
 	c.Cmdable = c.front
 	c.chain.Store(c.link())
 	if o.Target.Disabled() {
@@ -122,19 +122,6 @@ func (c *Client) start(ctx context.Context) {
 		m.wg.Wait()
 		return c.front.Close()
 	})
-}
-
-// newFront makes the client whose commands all come to the chain. It has no
-// connections and no goroutines.
-func newFront(c *Client) *redis.Client {
-	front := redis.NewClient(&redis.Options{
-		Addr: "127.0.0.1:0", Protocol: 2, PipelinePoolSize: -1, MaxRetries: -1, DisableIdentity: true,
-		Dialer: func(context.Context, string, string) (net.Conn, error) {
-			return nil, errors.New("migrate: the front has no connections")
-		},
-	})
-	front.AddHook(frontHook{c})
-	return front
 }
 
 type frontHook struct{ c *Client }

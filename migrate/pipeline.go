@@ -8,18 +8,16 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/front"
 	"github.com/transload/transload/internal/protocol"
-	"github.com/transload/transload/topology"
 )
 
 // pipeline is the innermost of the front's hooks for pipelines and MULTI.
 func (c *Client) pipeline(ctx context.Context, cmds []redis.Cmder) error {
 	switch {
-	case c.plain != nil && isTx(cmds):
-		return c.sendTx(ctx, c.plain, cmds)
 	case c.plain != nil:
-		return sendPipeline(ctx, c.plain, cmds)
-	case isTx(cmds):
+		return front.Pipeline(ctx, c.plain, cmds)
+	case front.IsTx(cmds):
 		return c.tx(ctx, cmds)
 	}
 	c.census.pipelines.Add(1)
@@ -286,18 +284,11 @@ func (c *Client) sendStretch(ctx context.Context, p pass, steps []step) error {
 			}
 		}
 	}
-	err := sendPipeline(ctx, p.pool.client, cmds)
+	err := front.Pipeline(ctx, p.pool.client, cmds)
 	for i, s := range steps {
 		if one := s.cmd.Err(); redirected(one) {
 			s.cmd.SetErr(follow(ctx, p.pool.client, cmds[i], one))
 		}
 	}
-	return err
-}
-
-func sendPipeline(ctx context.Context, client *topology.Client, cmds []redis.Cmder) error {
-	pipe := client.Pipeline()
-	_ = pipe.BatchProcess(ctx, cmds...)
-	_, err := pipe.Exec(ctx)
 	return err
 }

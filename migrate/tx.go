@@ -7,13 +7,13 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
-	"github.com/transload/transload/topology"
+	"github.com/transload/transload/internal/front"
 )
 
 // tx runs a transaction whole on one side. It is tried again only where nothing
 // of it can have been carried out, as go-redis does.
 func (c *Client) tx(ctx context.Context, cmds []redis.Cmder) error {
-	inner := bare(cmds)
+	inner := front.Bare(cmds)
 	err := c.runTx(ctx, cmds, inner)
 	if err != nil && !partly(err) {
 		for _, cmd := range cmds {
@@ -47,7 +47,7 @@ func (c *Client) runTx(ctx context.Context, cmds, inner []redis.Cmder) error {
 		}
 		sent := err == nil
 		if sent {
-			err = c.sendTx(ctx, p.pool.client, cmds)
+			err = front.Pipeline(ctx, p.pool.client, cmds)
 			sent = !neverSent(err)
 		}
 		switch v := c.m.leave(p, b.units); {
@@ -69,22 +69,6 @@ func (c *Client) runTx(ctx context.Context, cmds, inner []redis.Cmder) error {
 			return c.orClosed(err)
 		}
 	}
-}
-
-// sendTx sends a transaction once, as the backend's own, which makes MULTI and
-// EXEC anew. The replies to those two reach hooks of the app only.
-func (c *Client) sendTx(ctx context.Context, client *topology.Client, cmds []redis.Cmder) error {
-	inner := bare(cmds)
-	pipe := client.TxPipeline()
-	_ = pipe.BatchProcess(ctx, inner...)
-	_, err := pipe.Exec(ctx)
-	multi, exec := cmds[0].(*redis.StatusCmd), cmds[len(cmds)-1].(*redis.SliceCmd)
-	multi.SetErr(err)
-	exec.SetErr(err)
-	if err == nil {
-		multi.SetVal("OK")
-	}
-	return err
 }
 
 // echoBatch tells the other side what both have to know.

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/front"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -92,7 +93,7 @@ func (g txGuard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 
 func (g txGuard) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := g.run(ctx, bare(cmds), func() error { return next(ctx, cmds) })
+		err := g.run(ctx, front.Bare(cmds), func() error { return next(ctx, cmds) })
 		if err != nil {
 			for _, cmd := range cmds {
 				if cmd.Err() == nil && !refusedByServer(err) || errors.Is(err, redis.TxFailedErr) {
@@ -181,28 +182,6 @@ func (g txGuard) fail(ctx context.Context) error {
 // say that none was carried out.
 func partly(err error) bool {
 	return refusedByServer(err) && !errors.Is(err, redis.TxFailedErr) && !redis.IsExecAbortError(err)
-}
-
-// bare strips MULTI and EXEC off what go-redis hands to hooks for a transaction.
-func bare(cmds []redis.Cmder) []redis.Cmder {
-	if isTx(cmds) {
-		return cmds[1 : len(cmds)-1]
-	}
-	return cmds
-}
-
-// isTx reports whether cmds are a transaction of go-redis's making. MULTI that a
-// user put into a pipeline has another type, and is refused.
-func isTx(cmds []redis.Cmder) bool {
-	if len(cmds) < 2 {
-		return false
-	}
-	first, ok := cmds[0].(*redis.StatusCmd)
-	if !ok || first.Name() != "multi" {
-		return false
-	}
-	last, ok := cmds[len(cmds)-1].(*redis.SliceCmd)
-	return ok && last.Name() == "exec"
 }
 
 // A batch is what several commands need together.
