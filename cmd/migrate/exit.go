@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/transload/transload/internal/drill"
 	"github.com/transload/transload/migrate/coordinator"
 	"github.com/transload/transload/topology"
 )
@@ -80,6 +81,13 @@ func outcomeOf(err error) outcome {
 	}
 	if f, ok := errors.AsType[*failure](err); ok {
 		o.Code, o.Next = codeFailed, f.next
+	}
+	if r, ok := errors.AsType[*drill.Refusal](err); ok {
+		o.Code, o.Gate, o.Figure, o.Next = codeRefused, r.Gate, r.Figure, r.Next
+		o.Error = fmt.Sprintf("refused: %s: %s", r.Gate, r.Figure)
+	}
+	if _, ok := errors.AsType[*drill.HandoverError](err); ok {
+		o.Next = "docs/failover.md tells each step and how to look at its outcome"
 	}
 	if m, ok := errors.AsType[*topology.ModeError](err); ok {
 		o.Code, o.Gate, o.Next = codeRefused, "mode", m.Next

@@ -13,7 +13,7 @@ func TestHelp(t *testing.T) {
 	r.wantCode(t, codeDone)
 	var all strings.Builder
 	all.WriteString(r.out)
-	for _, verb := range []string{"check", "backup", "shadow", "status", "verify", "cutover", "rollback", "finish", "forget", "demo", "completion"} {
+	for _, verb := range []string{"check", "backup", "shadow", "status", "verify", "cutover", "rollback", "finish", "forget", "drill", "demo", "completion"} {
 		r := command(t, nil, verb, "--help")
 		r.wantCode(t, codeDone)
 		if again := command(t, nil, "help", verb); again.out != r.out {

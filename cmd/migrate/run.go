@@ -56,7 +56,7 @@ func (p process) app() *cli.App {
 		Commands: []*cli.Command{
 			p.checkVerb(), p.backupVerb(), p.shadowVerb(), p.statusVerb(), p.verifyVerb(),
 			p.cutoverVerb(), p.rollbackVerb(), p.finishVerb(), p.forgetVerb(),
-			p.demoVerb(), p.demoMemberVerb(), p.completionVerb(), helpVerb(),
+			p.drillVerb(), p.demoVerb(), p.demoMemberVerb(), p.completionVerb(), helpVerb(),
 		},
 	}
 	tame(app.Commands)

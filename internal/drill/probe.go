@@ -38,11 +38,15 @@ func (w *Watch) probe(ctx context.Context, addr string) error {
 	return nil
 }
 
-// askRole asks for a server's role, with a bound of its own.
+// askRole asks for a server's role, with a bound of its own. The role is empty
+// where the server does not tell: managed services hide it.
 func askRole(ctx context.Context, rdb *redis.Client) (topology.Role, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
 	reply, err := rdb.Do(ctx, "ROLE").Slice()
+	if redis.HasErrorPrefix(err, "unknown command") || redis.HasErrorPrefix(err, "NOPERM") {
+		return "", nil // it answers, but does not tell
+	}
 	if err != nil {
 		return "", err
 	}
@@ -73,6 +77,9 @@ func (w *Watch) heard(addr string, began time.Time, role topology.Role, err erro
 		return
 	}
 	n.lostAt, n.reported = time.Time{}, false
+	if role == "" {
+		return
+	}
 	if n.role != "" && n.role != role {
 		name := Promoted
 		if role == topology.Replica {

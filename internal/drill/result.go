@@ -1,6 +1,7 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -39,7 +40,6 @@ type Result struct {
 	// OldestLostMS is how long before the fault the oldest of the lost ones was
 	// acknowledged; it is negative if that was after it, and 0 if none is lost.
 	OldestLostMS float64 `json:"oldest_lost_ms"`
-	Steps        []Step  `json:"steps,omitempty"` // of a planned failover
 }
 
 // timeline is the order of the moments that are told.
@@ -106,14 +106,6 @@ func (r *run) lines(d *dials) (out []Line) {
 		add(Moment{Name: FirstWrite, At: wrote})
 		add(Moment{Name: FirstRead, At: firstAnswer(r.load.readers, promoted.At, hit)})
 	}
-	slices.SortStableFunc(out, func(a, b Line) int {
-		switch {
-		case a.MS < b.MS:
-			return -1
-		case a.MS > b.MS:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(out, func(a, b Line) int { return cmp.Compare(a.MS, b.MS) })
 	return out
 }

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/transload/transload/internal/drill"
+	"github.com/transload/transload/internal/redistest"
+)
+
+// TestDrillLocal is the drill as documented, on servers of its own. Whether an
+// outage is short is not asked of a machine that runs tests: bench-failover is
+// for that.
+func TestDrillLocal(t *testing.T) {
+	needServer(t)
+	began := time.Now()
+	r := command(t, nil, "drill", "--local", "--json", "--budget", "30s")
+	r.wantCode(t, codeDone)
+	var rep drillReport
+	if err := json.Unmarshal([]byte(r.out), &rep); err != nil {
+		t.Fatalf("got %v for\n%s", err, r.out)
+	}
+	if rep.Verdict != drill.Pass || rep.Acknowledged == 0 || rep.Writes.OutageMS < 1000 {
+		t.Errorf("got verdict %s, %d acknowledged, outage %.0f ms; want a pass with an outage that was seen", rep.Verdict, rep.Acknowledged, rep.Writes.OutageMS)
+	}
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("took %v; want less than a minute", took)
+	}
+	var names []string
+	for _, l := range rep.Timeline {
+		names = append(names, l.Name)
+	}
+	for _, want := range []string{drill.PingLost, drill.ObjectivelyDown, drill.LeaderElected, drill.Promoted, drill.FirstWrite, drill.FirstRead} {
+		if !strings.Contains(strings.Join(names, " "), want) {
+			t.Errorf("got a timeline of %v; want %s in it", names, want)
+		}
+	}
+}
+
+// TestDrillPlanned moves the primary of servers that are there, over its budget:
+// that is a failure of the drill, and no write is lost all the same.
+func TestDrillPlanned(t *testing.T) {
+	set := redistest.Sentinel(t, redistest.Options{Hasty: true}) // sentinels ask for priorities each 500 ms, not 10 s
+	env := set.Env("REDIS_TARGET")
+	r := command(t, env, "drill", "--planned", "--target", "--budget", "1ms", "--promote", set.Nodes[2].Addr())
+	r.wantCode(t, codeFailed)
+	r.wantError(t, "the budget is 1")
+	for _, want := range []string{"step: replicas in step", set.Nodes[2].Addr(), "drill: FAIL", "lost=0"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("got\n%s\nwant %q in it", r.out, want)
+		}
+	}
+	for _, n := range set.Nodes {
+		keys := redistest.Do(t, n, "KEYS", "drill:*")
+		if list, _ := keys.([]any); len(list) > 0 {
+			t.Errorf("%s: %d keys were left", n.Addr(), len(list))
+		}
+	}
+	if got := redistest.Do(t, set.Nodes[2], "CONFIG", "GET", "replica-priority").([]any)[1]; got != "100" {
+		t.Errorf("got replica-priority %v; want it put back to 100", got)
+	}
+}
+
+func TestDrillRefusals(t *testing.T) {
+	needServer(t)
+	one := redistest.SharedStandalone(t)
+	for name, tt := range map[string]struct {
+		env  map[string]string
+		args []string
+		code int
+		text string
+	}{
+		"nothing set":             {nil, []string{"--wait"}, codeUsage, "REDIS_SENTINELS"},
+		"no target":               {one.Env("REDIS"), []string{"--wait", "--target"}, codeUsage, "REDIS_TARGET_SENTINELS"},
+		"planned on one server":   {one.Env("REDIS"), []string{"--planned"}, codeRefused, "standalone"},
+		"told as a cluster":       {map[string]string{"REDIS_CLUSTER_NODES": one.Addr()}, []string{"--planned"}, codeRefused, "mode"},
+		"a server that is away":   {map[string]string{"REDIS_URL": "redis://127.0.0.1:1"}, []string{"--wait"}, codeBroke, "refused"},
+		"tuning that is no value": {map[string]string{"REDIS_RETRIES": "many"}, []string{"--local"}, codeUsage, "REDIS_RETRIES"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := command(t, tt.env, append([]string{"drill"}, tt.args...)...)
+			r.wantCode(t, tt.code)
+			r.wantError(t, tt.text)
+		})
+	}
+}
+
+func needServer(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a redis-server: left out by -short")
+	}
+}
