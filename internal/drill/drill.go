@@ -210,8 +210,8 @@ func (w *Watch) whole(fault Moment, shards int) (time.Time, error) {
 	if m, ok := w.First(Promoted, fault.At.Add(-lostAfter)); ok {
 		return m.At, nil
 	}
-	if m, ok := w.First(PingLost, fault.At.Add(-lostAfter)); ok && m.Addr == fault.Addr {
-		return time.Now(), nil // it came back before anybody was promoted
+	if m, ok := w.First(PingAgain, fault.At); ok && m.Addr == fault.Addr {
+		return m.At, nil // it came back before anybody was promoted
 	}
 	return time.Time{}, fmt.Errorf("no replica was promoted")
 }

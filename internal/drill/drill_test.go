@@ -1,7 +1,10 @@
 package drill
 
 import (
+	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/transload/transload/internal/redisproc"
 	"github.com/transload/transload/internal/redistest"
@@ -29,50 +32,118 @@ func client(t testing.TB, cfg topology.Config, opts ...topology.Option) *topolog
 	return c
 }
 
+// patient is a budget that a busy machine keeps too. What a quiet one does is
+// asked by bench-failover.
+const patient = 40 * time.Second
+
+// TestPlannedFailoverLosesNothing moves the primary under load, in both modes.
 func TestPlannedFailoverLosesNothing(t *testing.T) {
-	set := redistest.Sentinel(t, redistest.Options{})
-	cfg := config(t, set.Env("REDIS"))
-	h := &Handover{}
-	res, err := Run(t.Context(), Options{Config: cfg, Cause: Planned(client(t, cfg), h), Lossless: true, Say: say(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tell(t, res)
-	if res.Verdict != Pass || res.Lost != 0 || res.Acknowledged == 0 {
-		t.Errorf("got %s %v, %d lost of %d; want a pass and nothing lost", res.Verdict, res.Why, res.Lost, res.Acknowledged)
-	}
-	t.Log(h.Steps)
-}
-
-func TestClusterHandoverLosesNothing(t *testing.T) {
-	set := redistest.Cluster(t, redistest.Options{})
-	cfg := config(t, set.Env("REDIS"))
-	h := &Handover{}
-	res, err := Run(t.Context(), Options{Config: cfg, Cause: Planned(client(t, cfg), h), Lossless: true, Say: say(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	tell(t, res)
-	if res.Verdict != Pass || res.Lost != 0 || res.Acknowledged == 0 {
-		t.Errorf("got %s %v, %d lost of %d; want a pass and nothing lost", res.Verdict, res.Why, res.Lost, res.Acknowledged)
-	}
-	t.Log(h.Steps)
-}
-
-func TestKilledPrimary(t *testing.T) {
-	for _, mode := range []topology.Mode{topology.Sentinel, topology.Cluster} {
+	for mode, start := range starts {
 		t.Run(string(mode), func(t *testing.T) {
-			set := redistest.Sentinel
-			if mode == topology.Cluster {
-				set = redistest.Cluster
-			}
-			l := &Local{set(t, redisproc.Options{}), mode}
-			res, err := Run(t.Context(), Options{Config: config(t, l.Env("REDIS")), Cause: l.KillPrimary, Say: say(t)})
+			set := start(t, redistest.Options{})
+			cfg := config(t, set.Env("REDIS"))
+			h := &Handover{}
+			res, err := Run(t.Context(), Options{Config: cfg, Cause: Planned(client(t, cfg), h), Lossless: true, Budget: patient, Say: say(t)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			tell(t, res)
+			if res.Verdict != Pass || res.Lost != 0 || res.Acknowledged == 0 {
+				t.Errorf("got %s %v, %d lost of %d; want a pass and nothing lost", res.Verdict, res.Why, res.Lost, res.Acknowledged)
+			}
+			if len(h.Steps) == 0 || h.New == h.Old {
+				t.Errorf("got steps %v from %q to %q; want the steps of a move", h.Steps, h.Old, h.New)
+			}
 		})
+	}
+}
+
+// TestKilledPrimary kills the drill's own.
+func TestKilledPrimary(t *testing.T) {
+	for mode, start := range starts {
+		t.Run(string(mode), func(t *testing.T) {
+			l := &Local{start(t, redisproc.Options{}), mode}
+			res, err := Run(t.Context(), Options{Config: config(t, l.Env("REDIS")), Cause: l.KillPrimary, Budget: patient, Say: say(t)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantFailover(t, res)
+		})
+	}
+}
+
+// TestFaultFromOutside freezes the primary while a drill waits for it.
+func TestFaultFromOutside(t *testing.T) {
+	l := &Local{redistest.Sentinel(t, redisproc.Options{}), topology.Sentinel}
+	waiting := make(chan struct{})
+	o := Options{Config: config(t, l.Env("REDIS")), Budget: patient, Wait: time.Minute, Say: func(stage, line string) {
+		t.Logf("%s: %s", stage, line)
+		if stage == "waiting" {
+			close(waiting)
+		}
+	}}
+	go func() {
+		<-waiting
+		_, _ = l.FreezePrimary(t.Context(), nil) // not done: nothing is promoted, and the drill fails
+	}()
+	res, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFailover(t, res)
+}
+
+// TestNoFault ends with a refusal, not with a verdict.
+func TestNoFault(t *testing.T) {
+	s := redistest.Standalone(t, redistest.Options{})
+	_, err := Run(t.Context(), Options{Config: config(t, s.Env("REDIS")), Wait: 100 * time.Millisecond})
+	if r, ok := errors.AsType[*Refusal](err); !ok || r.Gate != "fault" {
+		t.Errorf("got %v; want a refusal: no fault came", err)
+	}
+}
+
+// TestRestartIsSeen drills one server without a replica, as a managed service
+// looks from outside: it goes away and comes back.
+func TestRestartIsSeen(t *testing.T) {
+	s := redistest.Standalone(t, redistest.Options{})
+	restart := func(ctx context.Context, _ *Watch) (Moment, error) {
+		m := Moment{Fault, time.Now(), s.Addr(), "restart of " + s.Addr()}
+		if err := s.Kill(); err != nil {
+			return m, err
+		}
+		time.Sleep(time.Second) // the outage
+		return m, s.Restart(ctx)
+	}
+	res, err := Run(t.Context(), Options{Config: config(t, s.Env("REDIS")), Cause: restart, Budget: patient, Say: say(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell(t, res)
+	if res.Verdict != Pass || res.Lost == 0 || res.OldestLostMS < 1000 || res.Writes.OutageMS < 1000 {
+		t.Errorf("got %s %v, %d lost, the oldest %.0f ms, outage %.0f ms; want a pass, all lost that it had only in memory, and an outage of a second",
+			res.Verdict, res.Why, res.Lost, res.OldestLostMS, res.Writes.OutageMS)
+	}
+}
+
+var starts = map[topology.Mode]func(testing.TB, redistest.Options) *redisproc.Set{
+	topology.Sentinel: redistest.Sentinel, topology.Cluster: redistest.Cluster,
+}
+
+// wantFailover fails the test unless the whole timeline of a failover was seen.
+func wantFailover(t *testing.T, res *Result) {
+	t.Helper()
+	tell(t, res)
+	if res.Verdict != Pass || res.Acknowledged == 0 || res.Writes.OutageMS < 500 {
+		t.Errorf("got %s %v, %d acknowledged, an outage of %.0f ms; want a pass and an outage", res.Verdict, res.Why, res.Acknowledged, res.Writes.OutageMS)
+	}
+	seen := map[string]bool{}
+	for _, l := range res.Timeline {
+		seen[l.Name] = true
+	}
+	for _, want := range []string{PingLost, ObjectivelyDown, Promoted, FirstWrite, FirstRead} {
+		if !seen[want] {
+			t.Errorf("got a timeline of %v; want %s in it", res.Timeline, want)
+		}
 	}
 }
 

@@ -132,13 +132,11 @@ func (l *Load) AnsweredSince(t time.Time) bool {
 
 func (l *Load) all() []*worker { return append(append([]*worker(nil), l.writers...), l.readers...) }
 
-// tagAt returns a hash tag whose slot is about the middle of the i-th of n equal
-// parts of all slots.
+// tagAt returns a hash tag whose slot lies in the i-th of n equal parts of all.
 func tagAt(i, n int) string {
-	low, high := i*command.Slots/n, (i+1)*command.Slots/n
 	for k := 0; ; k++ { // one in n fits
 		tag := fmt.Sprintf("%d-%d", i, k)
-		if s := int(command.Slot(tag)); s >= low && s < high {
+		if int(command.Slot(tag))*n/command.Slots == i {
 			return tag
 		}
 	}

@@ -76,6 +76,9 @@ func (w *Watch) heard(addr string, began time.Time, role topology.Role, err erro
 		}
 		return
 	}
+	if n.reported {
+		w.moments = append(w.moments, Moment{PingAgain, time.Now(), addr, ""})
+	}
 	n.lostAt, n.reported = time.Time{}, false
 	if role == "" {
 		return

@@ -43,7 +43,7 @@ type Result struct {
 }
 
 // timeline is the order of the moments that are told.
-var timeline = []string{PingLost, SubjectivelyDown, ObjectivelyDown, LeaderElected, Promoted, Switched, Demoted}
+var timeline = []string{PingLost, SubjectivelyDown, ObjectivelyDown, LeaderElected, Promoted, Switched, Demoted, PingAgain}
 
 // judge makes the result. The load is over.
 func (r *run) judge(ctx context.Context, control *topology.Client, d *dials) (*Result, error) {

@@ -20,6 +20,7 @@ const (
 	Promoted         = "promoted"           // a replica says that it is a master
 	Switched         = "switch_announced"   // the first sentinel has told its subscribers
 	Demoted          = "demoted"            // a master says that it is a replica
+	PingAgain        = "ping_answered"      // a server that was lost answers again
 	Reconnected      = "client_reconnected" // the app's client has a connection to the new primary
 	FirstWrite       = "first_write"
 	FirstRead        = "first_read"
