@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/topology"
 )
 
 // The pauses between tries are go-redis's: from 8 to 512 ms.
@@ -82,7 +84,7 @@ func redirected(err error) bool {
 func neverSent(err error) bool {
 	var op *net.OpError
 	return errors.Is(err, errStale) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout) ||
-		errors.Is(err, redis.ErrPoolExhausted) || (errors.As(err, &op) && op.Op == "dial")
+		errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, topology.ErrNoPrimary) || (errors.As(err, &op) && op.Op == "dial")
 }
 
 // refusedByServer reports whether err is a server's answer: the command was not

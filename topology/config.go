@@ -34,8 +34,8 @@ const (
 // DefaultSentinelMaster is the master's name where FromEnv finds none.
 const DefaultSentinelMaster = "freight-master"
 
-// The defaults of the time-outs are those with which a sentinel client was seen
-// to recover from a hung sentinel, in 2.1 s. They are the same in every mode, so
+// The defaults of the time-outs. DialTimeout is longer than a failover is to
+// take, since calls wait it out within it. They are the same in every mode, so
 // that a move from one mode to another does not change what an app waits for.
 const (
 	defaultDialTimeout = 5 * time.Second
@@ -146,8 +146,8 @@ type Config struct {
 	PoolSize int
 
 	// DialTimeout bounds the making of one connection: in mode sentinel with the
-	// search for the master, with TLS with its handshake. The default is 5s, or
-	// what ReadTimeout demands in mode sentinel, if that is more.
+	// wait for a primary while there is none, with TLS with its handshake. The
+	// default is 5s.
 	DialTimeout time.Duration
 
 	// ReadTimeout bounds the wait for one reply, and for a write to be taken. A
@@ -193,20 +193,11 @@ func (c Config) withDefaults() Config {
 	}
 	if c.DialTimeout == 0 {
 		c.DialTimeout = defaultDialTimeout
-		if least := c.discovery(); c.Mode == Sentinel && c.DialTimeout <= least {
-			c.DialTimeout = least + time.Second
-		}
 	}
 	if c.Reader.From == "" {
 		c.Reader.From = ReadPrimary
 	}
 	return c
-}
-
-// discovery is the time that go-redis needs to give up a hung sentinel: it asks
-// it twice, each time with all retries. DialTimeout must be longer.
-func (c Config) discovery() time.Duration {
-	return 2 * time.Duration(max(c.Retries, 0)+1) * c.ReadTimeout
 }
 
 // String describes c without its secrets.

@@ -21,8 +21,7 @@ func (c Config) newDialler() *dialler {
 	d.net.Timeout = c.DialTimeout
 	if c.Mode == Sentinel {
 		// A hung sentinel's kernel takes connections, and TLS then waits for an
-		// answer: if that lasted as long as DialTimeout, no time would be left to
-		// ask another sentinel, and the client would never be back.
+		// answer; Masters, which waits for all sentinels, would last as long.
 		d.net.Timeout = c.ReadTimeout
 	}
 	// As go-redis's own dialler: below the idle time-outs of load balancers.
@@ -34,10 +33,8 @@ func (c Config) newDialler() *dialler {
 }
 
 // dial connects to an announced address. The connection gives that address as its
-// remote one. go-redis's sentinel client closes, after a failover, all whose
-// remote address is not the new master's announced one: with names or an AddrMap
-// that would be every one of them, those to the new master too. And who wants to
-// reach the same server again, by Node, needs the name that its certificate has.
+// remote one: who wants to reach the same server again, by Node, needs the name
+// that AddrMap knows and that its certificate has.
 func (d *dialler) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	target, ok := d.to[addr]
 	if !ok {

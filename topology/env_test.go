@@ -188,8 +188,6 @@ func TestFromEnvFaults(t *testing.T) {
 		"cluster with a database":  {[]string{"CLUSTER_NODES=n", "DB=1"}, []string{"DB"}},
 		"user alone":               {[]string{"HOST=h", "USERNAME=u"}, []string{"USERNAME"}},
 		"durations want a unit":    {[]string{"HOST=h", "DIAL_TIMEOUT=5", "READ_TIMEOUT=-1s"}, []string{"DIAL_TIMEOUT", "READ_TIMEOUT"}},
-		"sentinel time-outs":       {[]string{"SENTINELS=s", "DIAL_TIMEOUT=1s"}, []string{"DIAL_TIMEOUT"}},
-		"sentinel time-outs, both": {[]string{"SENTINELS=s", "DIAL_TIMEOUT=8s", "READ_TIMEOUT=1s"}, []string{"DIAL_TIMEOUT"}},
 		"numbers":                  {[]string{"HOST=h", "DB=-1", "POOL_SIZE=0", "RETRIES=few", "READ_POOL_SIZE=x"}, []string{"DB", "POOL_SIZE", "READ_POOL_SIZE", "RETRIES"}},
 		"address map":              {[]string{"CLUSTER_NODES=n", "ADDR_MAP=a:1"}, []string{"ADDR_MAP"}},
 		"address map: two targets": {[]string{"CLUSTER_NODES=n", "ADDR_MAP=a:1=b:1,a:1=c:1"}, []string{"ADDR_MAP"}},

@@ -18,6 +18,9 @@ func (h wrapHook) DialHook(next redis.DialHook) redis.DialHook {
 		if err != nil {
 			return nil, err
 		}
+		if _, none := conn.(unborn); none {
+			return conn, nil
+		}
 		raw, _ := conn.(syscall.Conn)
 		return withRaw(h.wrap(conn), raw), nil
 	}
@@ -29,44 +32,32 @@ func (wrapHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	return next
 }
 
-// dataOnly keeps WithOnConnect's function from connections to sentinels. go-redis
-// hands OnConnect to its sentinel clients as well, and gives no way to tell them
-// apart but that hooks are called on the one kind and not on the other. So a
-// question is asked on the connection, which the hook of the data client answers
-// without sending it; on a sentinel it goes out, as the PING that it is.
-type dataOnly struct{}
+// doubtHook tells of replies by which a server says that it is not the one to be
+// asked: a demoted primary answers on connections that stay open.
+type doubtHook struct{ doubt func(error) }
 
-// A dataQuestion is answered by dataOnly's hook.
-type dataQuestion struct {
-	*redis.StatusCmd
-	yes bool
-}
+func (doubtHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (dataOnly) onConnect(f func(context.Context, *redis.Conn) error) func(context.Context, *redis.Conn) error {
-	return func(ctx context.Context, cn *redis.Conn) error {
-		q := &dataQuestion{StatusCmd: redis.NewStatusCmd(ctx, "ping")}
-		if err := cn.Process(ctx, q); err != nil {
-			return err
-		}
-		if !q.yes {
-			return nil
-		}
-		return f(ctx, cn)
-	}
-}
-
-func (dataOnly) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (dataOnly) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h doubtHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if q, ok := cmd.(*dataQuestion); ok {
-			q.yes = true
-			return nil
+		err := next(ctx, cmd)
+		if err != nil && doubtful(err) {
+			h.doubt(err)
 		}
-		return next(ctx, cmd)
+		return err
 	}
 }
 
-func (dataOnly) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
+func (h doubtHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if err != nil && doubtful(err) {
+			h.doubt(err)
+		}
+		return err
+	}
+}
+
+func doubtful(err error) bool {
+	return redis.IsReadOnlyError(err) || redis.IsMasterDownError(err) || redis.IsClusterDownError(err)
 }

@@ -31,6 +31,7 @@ type Client struct {
 	board   board
 	one     *redis.Client        // nil on a cluster
 	cluster *redis.ClusterClient // nil elsewhere
+	watch   *primaryWatcher      // in mode sentinel, else nil
 }
 
 // Open validates cfg and builds a client. It dials nothing: connections are made
@@ -63,6 +64,14 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 		c.UniversalClient = c.one
 	}
 	return c, nil
+}
+
+// Close closes all connections. It waits for the watchers, and may be called twice.
+func (c *Client) Close() error {
+	if c.watch != nil {
+		c.watch.close()
+	}
+	return c.UniversalClient.Close()
 }
 
 // Mode returns the mode that was told.
@@ -116,19 +125,18 @@ func (c *Client) node(addr string, s settings) *redis.Client {
 	return rdb
 }
 
-// failover builds a client that asks the sentinels for the master.
+// failover builds a client that follows the primary.
 func (c *Client) failover(s settings) *redis.Client {
-	opt := &redis.FailoverOptions{
-		MasterName:       c.cfg.SentinelMaster,
-		SentinelAddrs:    c.cfg.Addrs,
-		SentinelUsername: c.cfg.SentinelUsername,
-		SentinelPassword: string(c.cfg.SentinelPassword),
-		ClientName:       s.name,
-		Dialer:           c.dialler.dial,
-		Username:         c.cfg.Username,
-		Password:         string(c.cfg.Password),
-		DB:               c.cfg.DB,
-		MaxRetries:       c.retries(s),
+	c.watch = newPrimaryWatcher(c, s.name)
+	rdb := redis.NewClient(&redis.Options{
+		Addr:       c.cfg.SentinelMaster, // a name: the dialler knows where it leads
+		ClientName: s.name,
+		Dialer:     c.watch.dial,
+		OnConnect:  c.watch.check(s.onConnect),
+		Username:   c.cfg.Username,
+		Password:   string(c.cfg.Password),
+		DB:         c.cfg.DB,
+		MaxRetries: c.retries(s),
 
 		DialTimeout:           c.cfg.DialTimeout,
 		DialerRetries:         1,
@@ -138,16 +146,12 @@ func (c *Client) failover(s settings) *redis.Client {
 		PoolSize:         c.cfg.PoolSize,
 		PipelinePoolSize: -1,
 		ConnMaxIdleTime:  maxIdle,
-		DisableIdentity:  true,
-	}
-	if s.onConnect != nil {
-		opt.OnConnect = dataOnly{}.onConnect(s.onConnect)
-	}
-	rdb := redis.NewFailoverClient(opt)
-	if s.onConnect != nil {
-		rdb.AddHook(dataOnly{})
-	}
+
+		DisableIdentity:          true,
+		MaintNotificationsConfig: quiet(),
+	})
 	addHooks(rdb, s)
+	rdb.AddHook(doubtHook{c.watch.doubt})
 	return rdb
 }
 

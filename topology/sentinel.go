@@ -74,7 +74,23 @@ func (c *Client) askSentinels(ctx context.Context, replicas bool) (sentinelView,
 	if best < 0 {
 		return sentinelView{}, errors.Join(errs...)
 	}
-	return views[best], nil
+	return c.corrected(views[best]), nil
+}
+
+// corrected puts the primary that the client's own connections lead to into the
+// place of one that it has replaced: for a second after a promotion sentinels
+// still name the old one.
+func (c *Client) corrected(v sentinelView) sentinelView {
+	addr, epoch := c.watch.primary()
+	if addr == "" || addr == v.master.Addr || epoch < v.epoch {
+		return v
+	}
+	old := v.master
+	old.Role = Replica
+	v.replicas = slices.DeleteFunc(v.replicas, func(n Node) bool { return n.Addr == addr })
+	v.replicas = append(v.replicas, old)
+	v.master = Node{Addr: addr, Role: Master, Slots: allSlots}
+	return v
 }
 
 // askSentinel asks one. The epoch is asked for before the address: if they change

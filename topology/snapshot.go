@@ -24,15 +24,17 @@ type snapshot struct {
 type nodeState struct {
 	Node // Role is the one that it has for the client, whatever it says itself
 
-	of        string    // a replica's primary, as its own client would dial it
-	asked     time.Time // when the latest answer or failure came
+	says      Role      // what it says itself; empty if it was never asked with success, or will not tell
+	turned    time.Time // when it began to say Master after it had said Replica; else zero
+	of        string    // a replica's primary, as it names it itself
+	asked     time.Time // when the latest question was put that was answered, or not in time
 	answered  time.Time // when the latest answer came; zero for never
 	err       error     // why the latest question was not answered; nil if it was
 	linkUp    bool      // a replica is in touch with its primary
 	linkLost  time.Time // since when it is not; zero while linkUp, or if it never was
 	heard     time.Time // when a replica last heard from its primary
 	syncing   bool      // a replica is being filled anew: its data is neither old nor new
-	loading   bool      // it reads its data from disk
+	loading   bool      // it answers no commands yet: LOADING, or MASTERDOWN
 	offset    int64     // how far in the stream of writes it is
 	connected int       // a primary's replicas, as it counts them itself
 }
@@ -40,14 +42,16 @@ type nodeState struct {
 // A sentinelState is a sentinel and what it said last.
 type sentinelState struct {
 	addr     string
-	asked    time.Time
-	answered time.Time // zero for never
+	id       string    // its own name for itself; empty before Redis 6.2
+	asked    time.Time // when the latest question was put that was answered, or not in time
+	answered time.Time // when the latest answer came; zero for never
 	err      error     // nil if the latest question was answered
 	master   string    // the primary that it names
 	epoch    uint64    // of that naming: the higher, the newer
 	quorum   int       // how many sentinels must agree that the primary is down
 	others   int       // how many more sentinels it knows
-	down     bool      // it holds the primary to be down (s_down or o_down)
+	down     bool      // it holds that primary to be down (s_down or o_down)
+	failover bool      // it holds it to be down with a quorum, or replaces it
 }
 
 // primary returns the address of the one primary, "" if there is none just now.
@@ -94,5 +98,8 @@ func (b *board) read() (*snapshot, <-chan struct{}) {
 // watcher if that does not run yet. A standalone server is not watched: its
 // snapshot stays empty.
 func (c *Client) snapshot() (*snapshot, <-chan struct{}) {
+	if c.watch != nil {
+		c.watch.begin()
+	}
 	return c.board.read()
 }

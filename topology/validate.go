@@ -67,8 +67,7 @@ func (c Config) check(bad func(field string, err error)) {
 	}
 }
 
-// maxRetries keeps a command from being sent for minutes, and the product of
-// retries and time-outs from overflowing.
+// maxRetries keeps a command from being sent for minutes.
 const maxRetries = 100
 
 func (c Config) checkAddrs(bad func(field string, err error)) {
@@ -147,19 +146,11 @@ func (c Config) checkReader(bad func(field string, err error)) {
 
 func (c Config) checkTimeouts(bad func(field string, err error)) {
 	const least, most = time.Millisecond, time.Hour
-	fits := func(field string, d time.Duration) bool {
+	fits := func(field string, d time.Duration) {
 		if d != 0 && (d < least || d > most) {
 			bad(field, fmt.Errorf("is not between %v and %v", least, most))
-			return false
 		}
-		return true
 	}
-	dial, read := fits("DialTimeout", c.DialTimeout), fits("ReadTimeout", c.ReadTimeout)
-	if !dial || !read || c.Mode != Sentinel || c.DialTimeout == 0 || c.Retries > maxRetries {
-		return
-	}
-	if d := c.withDefaults(); d.DialTimeout <= d.discovery() {
-		bad("DialTimeout", fmt.Errorf("must be more than 2×(%d retries+1)×%v read time-out = %v, "+
-			"or a client bound to a hung sentinel never leaves it", max(d.Retries, 0), d.ReadTimeout, d.discovery()))
-	}
+	fits("DialTimeout", c.DialTimeout)
+	fits("ReadTimeout", c.ReadTimeout)
 }
