@@ -2,7 +2,7 @@
 MODE ?= embedded
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test real bench lint cover
+.PHONY: build demo test real bench bench-failover lint cover
 
 build: ## bin/migrate
 	go build -o bin/ ./cmd/...
@@ -24,6 +24,10 @@ real: ## what the fence leans on, five times over; then the demo in every mode
 bench: ## figures; run nothing else meanwhile
 	@.ci/needs
 	go test -p 1 -run '^$$' -bench . -benchmem ./...
+
+bench-failover: ## outages and losses, ours beside plain go-redis, in half an hour; run nothing else meanwhile
+	@.ci/needs
+	BENCH_FAILOVER=5 go test -count 1 -timeout 45m -v -run TestFailoverFigures ./internal/drill
 
 lint:
 	go run $(LINT) run ./...

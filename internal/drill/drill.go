@@ -126,7 +126,7 @@ func (r *run) play(ctx context.Context) error {
 		return err
 	}
 	r.shards = len(r.watch.Primaries())
-	r.began = time.Now()
+	r.began = r.load.warm
 	if err := r.awaitFault(ctx); err != nil {
 		return err
 	}
@@ -152,6 +152,7 @@ func warm(ctx context.Context, l *Load) error {
 	if err != nil {
 		return fmt.Errorf("drill: before any fault: %w", err)
 	}
+	l.warm = time.Now()
 	return pause(ctx, quiet)
 }
 

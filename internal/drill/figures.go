@@ -85,6 +85,18 @@ func firstAnswer(workers []*worker, t time.Time, in func(slot uint16) bool) (fir
 	return first
 }
 
+// lastAnswer returns when the last of the workers with a key in those slots had
+// its first answer after t. A worker that never had one is left out: its outage
+// tells.
+func lastAnswer(workers []*worker, t time.Time, in func(slot uint16) bool) (last time.Time) {
+	for _, w := range workers {
+		if first := firstAnswer([]*worker{w}, t, in); first.After(last) {
+			last = first
+		}
+	}
+	return last
+}
+
 // A Loss is what a journal has and the server has not.
 type Loss struct {
 	Acknowledged int64     // writes that were looked for

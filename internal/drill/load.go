@@ -58,6 +58,7 @@ type Load struct {
 	client           redis.UniversalClient
 	o                LoadOptions
 	began            time.Time
+	warm             time.Time // since when every goroutine has had answers
 	writers, readers []*worker
 	end              context.CancelFunc
 	wg               sync.WaitGroup
