@@ -274,9 +274,7 @@ func scoreOf(t *testing.T, a *arena, w *Watch, l *Load, fault Moment, end time.T
 		write: writes.OutageMS, read: reads.OutageMS, promoted: ms(promoted.At.Sub(fault.At)),
 		errors: writes.Failed() + reads.Failed(), late: writes.Late + reads.Late, lost: loss.Lost,
 	}
-	if last := lastAnswer(l.writers, promoted.At, w.hit(fault.Addr)); !last.IsZero() {
-		s.past = ms(last.Sub(promoted.At))
-	}
+	s.past = ms(lastAnswer(l.writers, promoted.At, end, w.hit(fault.Addr)).Sub(promoted.At))
 	if loss.Lost > 0 {
 		s.oldest = ms(fault.At.Sub(loss.Oldest))
 	}

@@ -86,22 +86,23 @@ func firstAnswer(workers []*worker, t time.Time, in func(slot uint16) bool) (fir
 }
 
 // lastAnswer returns when the last of the workers with a key in those slots had
-// its first answer after t. A worker that never had one is left out: its outage
-// tells.
-func lastAnswer(workers []*worker, t time.Time, in func(slot uint16) bool) (last time.Time) {
+// its first answer after t: end for one that never had.
+func lastAnswer(workers []*worker, t, end time.Time, in func(slot uint16) bool) (last time.Time) {
 	for _, w := range workers {
-		if first := firstAnswer([]*worker{w}, t, in); first.After(last) {
-			last = first
+		first := firstAnswer([]*worker{w}, t, in)
+		if first.IsZero() && in(w.slot) {
+			first = end
 		}
+		last = later(last, first)
 	}
 	return last
 }
 
 // A Loss is what a journal has and the server has not.
 type Loss struct {
-	Acknowledged int64     // writes that were looked for
-	Lost         int64     // of these, not there
-	Oldest       time.Time // when the oldest of the lost ones was acknowledged
+	Acknowledged   int64     // writes that were looked for
+	Lost           int64     // of these, not there
+	Oldest, Latest time.Time // when the first and the last of the lost ones were acknowledged
 }
 
 // batch is how many keys are looked for, or removed, in one pipeline.
@@ -138,6 +139,7 @@ func (l *Loss) count(k call, there bool) {
 	if l.Oldest.IsZero() || k.ended.Before(l.Oldest) {
 		l.Oldest = k.ended
 	}
+	l.Latest = later(l.Latest, k.ended)
 }
 
 // Clean removes what the load has written. What cannot be removed expires.
