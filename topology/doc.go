@@ -38,6 +38,17 @@
 // says is also in the errors that are returned. A program that wants go-redis's
 // log for itself calls redis.SetLogger after its first Open.
 //
+// # What is told of it
+//
+// Events, Health and Metrics have one source each, so that they cannot disagree:
+// who is the primary, and how the servers are, is what the watcher of the client
+// has posted last (a standalone server is asked); failovers are counted from the
+// events that tell of them; operations are measured by a hook on the clients that
+// send them. None of the three can hold up the client: events are queued for
+// whoever hears them and dropped when he is 256 behind, and who asks for Health or
+// Metrics reads a snapshot that is never changed, and waits for no server longer
+// than ReadTimeout.
+//
 // Passwords are kept as Secret, which prints as "***" whichever way it is
 // printed. Errors name the setting at fault and never its value.
 package topology

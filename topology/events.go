@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"context"
 	"log/slog"
 	"time"
 )
@@ -55,35 +54,20 @@ func (e Event) level() slog.Level {
 	return slog.LevelWarn
 }
 
-// events hands what happens to the log and to the caller's function.
-type events struct {
-	logger *slog.Logger // nil for none
-	hear   func(Event)  // nil for none
-}
-
-// emit completes e and hands it on.
-func (ev *events) emit(e Event) {
-	if e.At.IsZero() {
-		e.At = time.Now()
+// attrs are those of an event's line in the log.
+func (e Event) attrs() []slog.Attr {
+	attrs := append(make([]slog.Attr, 0, 5), slog.String("op", string(e.Kind)))
+	if e.Addr != "" {
+		attrs = append(attrs, slog.String("addr", e.Addr))
 	}
-	if ev.logger != nil {
-		attrs := make([]slog.Attr, 0, 5)
-		attrs = append(attrs, slog.String("op", string(e.Kind)))
-		if e.Addr != "" {
-			attrs = append(attrs, slog.String("addr", e.Addr))
-		}
-		if e.Old != "" {
-			attrs = append(attrs, slog.String("old", e.Old))
-		}
-		if e.Duration > 0 {
-			attrs = append(attrs, slog.Duration("duration", e.Duration))
-		}
-		if e.Err != nil {
-			attrs = append(attrs, slog.Any("err", e.Err))
-		}
-		ev.logger.LogAttrs(context.Background(), e.level(), "redis: "+string(e.Kind), attrs...)
+	if e.Old != "" {
+		attrs = append(attrs, slog.String("old", e.Old))
 	}
-	if ev.hear != nil {
-		ev.hear(e)
+	if e.Duration > 0 {
+		attrs = append(attrs, slog.Duration("duration", e.Duration))
 	}
+	if e.Err != nil {
+		attrs = append(attrs, slog.Any("err", e.Err))
+	}
+	return attrs
 }

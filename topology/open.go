@@ -32,6 +32,7 @@ type Client struct {
 	one     *redis.Client        // nil on a cluster
 	cluster *redis.ClusterClient // nil elsewhere
 	watch   *primaryWatcher      // in mode sentinel, else nil
+	meter   *meter               // nil: operations are not measured
 }
 
 // Open validates cfg and builds a client. It dials nothing: connections are made
@@ -49,11 +50,16 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 	}
 	library.take(s.logger)
 	cfg = cfg.withDefaults()
-	c := &Client{cfg: cfg, dialler: cfg.newDialler(), events: &events{logger: s.logger, hear: s.hear}}
+	c := &Client{cfg: cfg, dialler: cfg.newDialler(), events: &events{logger: s.logger, hear: s.hear, side: s.side}}
 	c.board.post(snapshot{})
+	if s.measured {
+		c.meter = newMeter()
+	}
 	switch cfg.Mode {
 	case Standalone:
 		c.one = c.node(cfg.Addrs[0], s)
+		c.one.AddHook(&plainWatch{addr: cfg.Addrs[0], events: c.events})
+		c.meter.measure(c.one, Master, cfg.Addrs[0])
 	case Sentinel:
 		c.one = c.failover(s)
 	case Cluster:
@@ -71,7 +77,9 @@ func (c *Client) Close() error {
 	if c.watch != nil {
 		c.watch.close()
 	}
-	return c.UniversalClient.Close()
+	err := c.UniversalClient.Close()
+	c.events.close()
+	return err
 }
 
 // Mode returns the mode that was told.
@@ -152,6 +160,7 @@ func (c *Client) failover(s settings) *redis.Client {
 	})
 	addHooks(rdb, s)
 	rdb.AddHook(doubtHook{c.watch.doubt})
+	c.meter.measurePrimary(rdb, func() string { addr, _ := c.watch.primary(); return addr })
 	return rdb
 }
 
@@ -179,13 +188,19 @@ func (c *Client) openCluster(s settings) *redis.ClusterClient {
 		DisableIdentity:            true,
 		MaintNotificationsConfig:   quiet(),
 	})
-	rdb.OnNewNode(func(node *redis.Client) { addHooks(node, s) })
+	rdb.OnNewNode(func(node *redis.Client) {
+		addHooks(node, s)
+		c.meter.measure(node, Master, node.Options().Addr)
+	})
 	return rdb
 }
 
 // addHooks adds what options ask for. The wrapper goes last, which is innermost,
 // so that the hooks of WithHook see wrapped connections.
 func addHooks(rdb *redis.Client, s settings) {
+	for _, f := range s.clients {
+		f(rdb)
+	}
 	for _, h := range s.hooks {
 		rdb.AddHook(h)
 	}

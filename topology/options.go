@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -25,6 +26,9 @@ type settings struct {
 	hooks     []redis.Hook
 	logger    *slog.Logger
 	hear      func(Event)
+	side      string
+	measured  bool
+	clients   []func(*redis.Client)
 }
 
 func newSettings(opts []Option) (settings, error) {
@@ -80,8 +84,39 @@ func WithHook(h redis.Hook) Option {
 	return func(s *settings) error { s.hooks = append(s.hooks, h); return nil }
 }
 
-// WithEvents has f called for each Event. It is called on the client's own
-// goroutines, one event after the other, and must not block. The default is none.
+// WithClient has f called with each go-redis client that is built for a data
+// server, before it is used: for instruments that want the client itself, as
+// package tracing. Open calls it, and on a cluster whoever sends a command to a
+// node that is new. The default is none.
+func WithClient(f func(*redis.Client)) Option {
+	return func(s *settings) error { s.clients = append(s.clients, f); return nil }
+}
+
+// WithSide tells which side of a migration the client is of, where a process
+// watches two: "source", "target". It is the label "side" of every metric and
+// the key "side" of events in the log. The default is none.
+func WithSide(side string) Option {
+	return func(s *settings) error {
+		if side == "" || !utf8.ValidString(side) {
+			return errors.Join(ErrOption, errors.New("a side needs a name"))
+		}
+		s.side = side
+		return nil
+	}
+}
+
+// WithMetrics has each operation measured, for Metrics and for what Health says
+// of performance. It costs some 200 ns an operation, and no allocation. The
+// default is not to.
+func WithMetrics() Option {
+	return func(s *settings) error { s.measured = true; return nil }
+}
+
+// WithEvents has f called for each Event, one after the other in their order,
+// never two at a time, on a goroutine of its own. A slow f holds up nobody but
+// later events: 256 wait for it, further ones are dropped, and the log tells how
+// many. Close waits a second for the last ones, so f should not call it. The
+// default is none.
 func WithEvents(f func(Event)) Option {
 	return func(s *settings) error { s.hear = f; return nil }
 }

@@ -105,6 +105,7 @@ func (n *nodeState) read(info map[string]string, now time.Time) {
 		n.says, n.offset = Replica, number("slave_repl_offset")
 		n.of = net.JoinHostPort(info["master_host"], info["master_port"])
 		n.linkUp, n.syncing = info["master_link_status"] == "up", info["master_sync_in_progress"] == "1"
+		n.priority = int(number("slave_priority"))
 		n.heard, n.linkLost = ago("master_last_io_seconds_ago"), ago("master_link_down_since_seconds")
 	}
 }

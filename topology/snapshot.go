@@ -24,19 +24,22 @@ type snapshot struct {
 type nodeState struct {
 	Node // Role is the one that it has for the client, whatever it says itself
 
-	says      Role      // what it says itself; empty if it was never asked with success, or will not tell
-	turned    time.Time // when it began to say Master after it had said Replica; else zero
-	of        string    // a replica's primary, as it names it itself
-	asked     time.Time // when the latest question was put that was answered, or not in time
-	answered  time.Time // when the latest answer came; zero for never
-	err       error     // why the latest question was not answered; nil if it was
-	linkUp    bool      // a replica is in touch with its primary
-	linkLost  time.Time // since when it is not; zero while linkUp, or if it never was
-	heard     time.Time // when a replica last heard from its primary
-	syncing   bool      // a replica is being filled anew: its data is neither old nor new
-	loading   bool      // it answers no commands yet: LOADING, or MASTERDOWN
-	offset    int64     // how far in the stream of writes it is
-	connected int       // a primary's replicas, as it counts them itself
+	says      Role          // what it says itself; empty if it was never asked with success, or will not tell
+	turned    time.Time     // when it began to say Master after it had said Replica; else zero
+	of        string        // a replica's primary, as it names it itself
+	asked     time.Time     // when the latest question was put that was answered, or not in time
+	answered  time.Time     // when the latest answer came; zero for never
+	err       error         // why the latest question was not answered; nil if it was
+	linkUp    bool          // a replica is in touch with its primary
+	linkLost  time.Time     // since when it is not; zero while linkUp, or if it never was
+	heard     time.Time     // when a replica last heard from its primary
+	syncing   bool          // a replica is being filled anew: its data is neither old nor new
+	loading   bool          // it answers no commands yet: LOADING, or MASTERDOWN
+	offset    int64         // how far in the stream of writes it is
+	lag       time.Duration // of a replica, behind its primary; see lags
+	lagKnown  bool
+	priority  int // of a replica, for promotion; 0 is never
+	connected int // a primary's replicas, as it counts them itself
 }
 
 // A sentinelState is a sentinel and what it said last.
@@ -71,7 +74,10 @@ func (s *snapshot) replicas() []nodeState {
 }
 
 // A board holds the latest snapshot and wakes those who wait for the next.
-type board struct{ latest atomic.Pointer[posted] }
+type board struct {
+	latest atomic.Pointer[posted]
+	lags   lags // of who posts
+}
 
 type posted struct {
 	snapshot
@@ -80,6 +86,10 @@ type posted struct {
 
 // post replaces the snapshot. Only one goroutine posts.
 func (b *board) post(s snapshot) {
+	if b.lags == nil {
+		b.lags = lags{}
+	}
+	b.lags.fill(&s)
 	slices.SortFunc(s.nodes, func(a, b nodeState) int { return strings.Compare(a.Addr, b.Addr) })
 	slices.SortFunc(s.sentinels, func(a, b sentinelState) int { return strings.Compare(a.addr, b.addr) })
 	if old := b.latest.Swap(&posted{snapshot: s, next: make(chan struct{})}); old != nil {

@@ -1,0 +1,181 @@
+package topology
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/command"
+)
+
+// Metrics returns a collector of what this process sees of the Redis, for the
+// app's own registry: docs/metrics.md lists the metrics. Their names are those of
+// the plan. Where a process has two clients, WithSide tells theirs apart; without
+// it a registry refuses the second. Operations are measured by WithMetrics alone.
+// Collecting takes no longer than Health.
+func (c *Client) Metrics() prometheus.Collector {
+	k := collector{c: c, descs: map[string]*prometheus.Desc{}}
+	var side prometheus.Labels
+	if c.events.side != "" {
+		side = prometheus.Labels{"side": c.events.side}
+	}
+	for _, f := range families {
+		k.descs[f.name] = prometheus.NewDesc(f.name, f.help, f.labels, side)
+	}
+	return k
+}
+
+// A family is a metric as it is described.
+type family struct {
+	name, help string
+	labels     []string
+}
+
+var (
+	byNode     = []string{"node"}
+	byPool     = []string{"pool"}
+	bySentinel = []string{"sentinel"}
+)
+
+var families = []family{
+	{"sentinel_masters_count", "Primaries that the sentinels name: 0 if none answers, 2 if they disagree.", nil},
+	{"sentinel_quorum_status", "1 if enough sentinels answer to replace a primary.", nil},
+	{"sentinel_up", "1 if the sentinel answers.", bySentinel},
+	{"server_up", "1 if the data server answers.", byNode},
+	{"replication_lag_seconds", "How far a replica is behind its primary.", byNode},
+	{"connected_replicas", "Replicas of a primary, as it counts them.", byNode},
+	{"failover_count_total", "Primaries that this process saw replaced.", nil},
+	{"failover_duration_seconds", "From the first sign of a failover until the new primary answered.", nil},
+	{"last_failover_timestamp", "When a primary was replaced last, in seconds since 1970; 0 for never.", nil},
+	{"read_operations_total", "Reads sent.", byNode},
+	{"write_operations_total", "Writes sent.", byNode},
+	{"operation_latency_seconds", "Time until the reply, with waiting for a connection and retries.", []string{"operation", "node"}},
+	{"write_pool_size", "Open connections to primaries.", nil},
+	{"read_pool_size", "Open connections to replicas.", nil},
+	{"pool_acquire_latency_seconds", "Waiting for a free connection, over all uses of one.", byPool},
+	{"pool_idle_connections", "Open connections that are not in use.", byPool},
+	{"pool_hits_total", "Uses of a connection that was open.", byPool},
+	{"pool_misses_total", "Uses for which a connection was made.", byPool},
+	{"pool_timeouts_total", "Uses for which no connection was free in time.", byPool},
+	{"pool_stale_connections_total", "Connections closed because they were no longer good.", byPool},
+}
+
+type collector struct {
+	c     *Client
+	descs map[string]*prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (k collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, f := range families {
+		ch <- k.descs[f.name]
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (k collector) Collect(ch chan<- prometheus.Metric) {
+	// prometheus hands no context; view has a bound of its own.
+	s := k.c.view(context.Background()) //nolint:forbidigo // as said
+	out := told{k, ch}
+	out.servers(s)
+	if k.c.cfg.Mode == Sentinel {
+		out.sentinels(s)
+	}
+	out.failovers(k.c.events.failovers.count(time.Now()))
+	out.pool("write", "write_pool_size", k.c.writePool())
+	out.pool("read", "read_pool_size", k.c.readPool())
+	if k.c.meter != nil {
+		out.operations(k.c.meter)
+	}
+}
+
+// told is where metrics go.
+type told struct {
+	collector
+	ch chan<- prometheus.Metric
+}
+
+func (t told) gauge(name string, v float64, labels ...string) {
+	t.ch <- prometheus.MustNewConstMetric(t.descs[name], prometheus.GaugeValue, v, labels...)
+}
+
+func (t told) counter(name string, v float64, labels ...string) {
+	t.ch <- prometheus.MustNewConstMetric(t.descs[name], prometheus.CounterValue, v, labels...)
+}
+
+func (t told) servers(s *snapshot) {
+	for _, n := range s.nodes {
+		name := nodeName(n.Role, n.Addr)
+		t.gauge("server_up", truth(n.answers()), name)
+		if n.lagKnown {
+			t.gauge("replication_lag_seconds", n.lag.Seconds(), name)
+		}
+		if n.Role == Master && n.answers() && n.says == Master {
+			t.gauge("connected_replicas", float64(n.connected), name)
+		}
+	}
+}
+
+func (t told) sentinels(s *snapshot) {
+	q := s.quorum()
+	t.gauge("sentinel_masters_count", float64(q.masters))
+	t.gauge("sentinel_quorum_status", truth(q.ok()))
+	for _, x := range s.sentinels {
+		t.gauge("sentinel_up", truth(x.answers()), x.addr)
+	}
+}
+
+func (t told) failovers(n failoverCount) {
+	t.counter("failover_count_total", float64(n.total))
+	var last float64
+	if n.total > 0 {
+		last = float64(n.last.UnixMilli()) / 1e3
+	}
+	t.gauge("last_failover_timestamp", last)
+	t.ch <- n.lasted.metric(t.descs["failover_duration_seconds"])
+}
+
+func (t told) pool(pool, size string, s redis.PoolStats) {
+	t.gauge(size, float64(s.TotalConns))
+	t.gauge("pool_idle_connections", float64(s.IdleConns), pool)
+	t.counter("pool_hits_total", float64(s.Hits), pool)
+	t.counter("pool_misses_total", float64(s.Misses), pool)
+	t.counter("pool_timeouts_total", float64(s.Timeouts), pool)
+	t.counter("pool_stale_connections_total", float64(s.StaleConns), pool)
+	uses, waited := uint64(s.Hits)+uint64(s.Misses), time.Duration(s.WaitDurationNs).Seconds()
+	t.ch <- prometheus.MustNewConstSummary(t.descs["pool_acquire_latency_seconds"], uses, waited, nil, pool)
+}
+
+func (t told) operations(m *meter) {
+	for _, n := range m.all() {
+		t.counter("read_operations_total", float64(n.reads.Load()), n.name)
+		t.counter("write_operations_total", float64(n.writes.Load()), n.name)
+		n.took.Range(func(c, h any) bool {
+			t.ch <- h.(*histogram).metric(t.descs["operation_latency_seconds"], c.(*command.Command).Name, n.name)
+			return true
+		})
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// writePool is the pool of the connections to primaries, on a cluster of all of
+// them together.
+func (c *Client) writePool() redis.PoolStats {
+	if c.cluster != nil {
+		return *c.cluster.PoolStats()
+	}
+	return *c.one.PoolStats()
+}
+
+// readPool is the pools of the connections to replicas.
+func (c *Client) readPool() (sum redis.PoolStats) {
+	return sum
+}
