@@ -15,10 +15,6 @@
 //   - A cluster client reloads its map of slots each second. go-redis does so
 //     each minute, and after network errors not at all, so that a master that was
 //     replaced within four seconds is still dialled for sixty.
-//   - A sentinel client finds the master within DialTimeout. If the sentinel that
-//     it is bound to hangs, it must have time to ask that one in vain, twice with
-//     all retries, and then another: DialTimeout > 2×(Retries+1)×ReadTimeout, or
-//     it never recovers. Other values are refused by Validate.
 //   - A context's deadline bounds the reads and writes of its command too.
 //     go-redis looks at it only between attempts unless told otherwise, so a call
 //     with 100 ms to live could take seconds of a request's time. The price: a
@@ -31,6 +27,79 @@
 //     and an error in the statistics of every server before 7.2.
 //   - Pipelines share the one pool, so that PoolSize is the number of connections
 //     that a client opens to a server at most (subscriptions come on top).
+//
+// # Failover
+//
+// A client in mode sentinel is a plain client of go-redis whose dialler asks a
+// watcher for the primary. (go-redis's own is bound to one sentinel: with that
+// one hung beside a dead primary it was away for 31 s.) The watcher starts with
+// the first connection and ends with Close, which waits for it. It keeps
+//
+//   - a connection and a subscription to every sentinel, those learned from others
+//     among them; each is asked once a second, and what one publishes is a hint to
+//     look at once. One that hangs holds up nobody: the others' answers do;
+//   - a connection to every data server, by which that says how it is (INFO
+//     replication): once a second, and while there is trouble 20 times. Trouble is
+//     a connection that broke or timed out, a READONLY reply, a server that does
+//     not answer, and a sentinel that tells of a failover.
+//
+// Who waits for the sentinels to name a new primary loses the 0.9 to 2 s that word
+// takes; the promoted replica itself says so at once. But not every server that
+// says it is a primary is one: an old one that wakes up after it was stopped says
+// so too, and so does a replica that an operator has cut loose by mistake. So:
+//
+//  1. A sentinel's word with a newer epoch than the one heeded last decides. Only
+//     the leader of a failover, elected by a majority or told by an operator,
+//     makes a new epoch, so that one sentinel is enough, and those that are behind
+//     cannot take it back. At first, when nothing was heeded yet, a majority must
+//     agree, or all must have answered or timed out: one that is behind could lead
+//     a new client to an old primary.
+//  2. A replica that turns primary under our eyes, not longer than 2 s before the
+//     trouble began, is the new primary if the present one has lost its place: it
+//     says itself that it is a replica; or a sentinel says that it is down by
+//     common consent or being replaced; or it does not answer and no majority of
+//     the sentinels, asked since, sees it up. An old primary that wakes up was no
+//     replica, so it is never taken. A stray one turned when all was well; or if a
+//     mere connection broke at that moment, the primary has not lost its place. If
+//     only we are cut off from the primary, a majority sees it up. What is left is
+//     an operator who cuts a replica loose in the very seconds in which sentinels
+//     replace the primary by another: then 1 corrects it, within a second or two.
+//  3. A primary that says that it is a replica of one that says it is primary has
+//     handed over, as when an operator does it by hand without sentinels.
+//  4. One that was taken by 2 or 3 and that no sentinel has named for 10 s (the
+//     leader died before it could tell) gives way to what a majority names, if
+//     that one says that it is a primary; at once if it has become a replica again.
+//     Until then it is used: it is the only one that takes writes.
+//
+// What a server said before it was chosen is not held against it, since it was a
+// replica then. A server that refuses to tell (no right to INFO or ROLE) is taken
+// at the sentinels' word; failovers are then followed as fast as that comes.
+//
+// Each new connection asks ROLE after its handshake, before it is given out, and
+// is refused if it does not lead to a primary. Connections belong to the primary
+// that they were made to and end when that is deposed, in flight or idle,
+// subscriptions too. What was in flight fails as on any broken connection and is
+// tried again by the same rules; whether it was carried out is not known. No order of
+// events leaves a connection behind: a dial joins its primary's connections before
+// it begins and after it has ended, and either is refused once these have ended.
+//
+// While there is no primary that answers, calls wait in the dialler, within their
+// own deadline and DialTimeout, and then fail with ErrNoPrimary. Retries are not
+// spent on a server that is known to be dead. What they get from the dialler is not
+// an error but a connection that fails when it is used, since a pool of go-redis
+// that has seen PoolSize dials fail tries only once a second from then on.
+//
+// On a cluster go-redis keeps the map of slots. The watcher asks every node how it
+// is, and three that answer for their map, at the same pace; when one tells of
+// other masters than go-redis knows, or a connection breaks, go-redis is made to
+// read its map again, every 50 ms until they agree. Calls to a master that does
+// not answer wait until it is back or the map names another; then its connections
+// end, and calls go where the map says. The map itself decides: nodes agree on it
+// by epochs of their own, and one that is asked of a slot that it does not own says
+// who does. A master that hands over while it answers keeps its connections, since
+// it says MOVED.
+//
+// # The rest
 //
 // go-redis writes its log to stderr, through one logger for the whole process.
 // The first Open replaces that logger by one that hands its lines, at level

@@ -167,3 +167,76 @@ func TestFailover(t *testing.T) {
 		})
 	}
 }
+
+// TestClusterFailover is TestFailover on a cluster, for the keys of the shard
+// whose primary is gone.
+func TestClusterFailover(t *testing.T) {
+	const bound = 3 * time.Second
+	for name, fault := range map[string]func(s *redisproc.Server) error{
+		"killed": (*redisproc.Server).Kill,
+		"hung":   (*redisproc.Server).Freeze,
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := redistest.Cluster(t, redistest.Options{})
+			var h heard
+			c := open(t, set.Env("REDIS"), []topology.Option{h.option()})
+			roundTrip(t, c)
+			node, err := c.MasterFor(t.Context(), "failover:{0}")
+			if err != nil {
+				t.Fatal(err)
+			}
+			old := set.Node(node.Options().Addr)
+			replica := set.Node(replicaOf(t, set, old))
+			stop := writers(t, c, 20)
+			time.Sleep(300 * time.Millisecond)
+			start := time.Now()
+			if err := fault(old); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { old.Thaw() })
+			at := promoted(t, replica)
+			redistest.Eventually(t, 30*time.Second, func() error {
+				if !strings.Contains(h.kinds(), "failover_ended") {
+					return fmt.Errorf("no failover ended:\n%s", h.kinds())
+				}
+				return nil
+			})
+			time.Sleep(500 * time.Millisecond)
+			worst, errs := stop()
+			t.Logf("promoted after %v; writes were away for %v, until %v after the promotion; errors %v\n%s",
+				at.Sub(start).Round(time.Millisecond), worst.length.Round(time.Millisecond), worst.until.Sub(at).Round(time.Millisecond), errs, h.kinds())
+			if late := worst.until.Sub(at); late > bound {
+				t.Errorf("writes went on %v after the promotion; want less than %v", late, bound)
+			}
+		})
+	}
+}
+
+// replicaOf returns the address of a node's only replica.
+func replicaOf(t *testing.T, set *redisproc.Set, primary *redisproc.Server) string {
+	t.Helper()
+	for _, n := range set.Nodes {
+		v, err := n.Do(t.Context(), "ROLE")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, ok := v.([]any); ok && r[0] == "slave" && strings.HasSuffix(primary.Addr(), fmt.Sprintf(":%v", r[2])) {
+			return n.Addr()
+		}
+	}
+	t.Fatalf("%s has no replica", primary.Addr())
+	return ""
+}
+
+// promoted waits until a replica says that it is a primary, and returns when.
+func promoted(t *testing.T, n *redisproc.Server) time.Time {
+	t.Helper()
+	redistest.Eventually(t, 60*time.Second, func() error {
+		v, err := n.Do(t.Context(), "ROLE")
+		if r, ok := v.([]any); err != nil || !ok || r[0] != "master" {
+			return fmt.Errorf("%s was not promoted: %v, %v", n.Addr(), v, err)
+		}
+		return nil
+	})
+	return time.Now()
+}

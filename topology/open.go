@@ -32,6 +32,7 @@ type Client struct {
 	one     *redis.Client        // nil on a cluster
 	cluster *redis.ClusterClient // nil elsewhere
 	watch   *primaryWatcher      // in mode sentinel, else nil
+	nodes   *clusterWatcher      // on a cluster, else nil
 	meter   *meter               // nil: operations are not measured
 }
 
@@ -72,10 +73,13 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// Close closes all connections. It waits for the watchers, and may be called twice.
+// Close closes all connections. It waits for what watches the servers.
 func (c *Client) Close() error {
 	if c.watch != nil {
 		c.watch.close()
+	}
+	if c.nodes != nil {
+		c.nodes.close()
 	}
 	err := c.UniversalClient.Close()
 	c.events.close()
@@ -166,10 +170,11 @@ func (c *Client) failover(s settings) *redis.Client {
 
 // openCluster builds a client that knows which node owns which slot.
 func (c *Client) openCluster(s settings) *redis.ClusterClient {
+	c.nodes = newClusterWatcher(c, s.name)
 	rdb := redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs:        c.cfg.Addrs,
 		ClientName:   s.name,
-		Dialer:       c.dialler.dial,
+		Dialer:       c.nodes.dial,
 		OnConnect:    s.onConnect,
 		Username:     c.cfg.Username,
 		Password:     string(c.cfg.Password),
@@ -190,6 +195,7 @@ func (c *Client) openCluster(s settings) *redis.ClusterClient {
 	})
 	rdb.OnNewNode(func(node *redis.Client) {
 		addHooks(node, s)
+		node.AddHook(doubtHook{c.nodes.doubt(node.Options().Addr)})
 		c.meter.measure(node, Master, node.Options().Addr)
 	})
 	return rdb

@@ -31,6 +31,7 @@ type scene struct {
 	now       time.Time
 	current   string    // the primary so far; empty for none yet
 	epoch     uint64    // of the sentinels' latest word for current, or that it had when it was chosen
+	chosen    time.Time // when current was chosen
 	backed    time.Time // when a sentinel last named current, or it was chosen
 	trouble   time.Time // when the trouble began; zero for none
 	hint      time.Time // when a sentinel last told of a failover
@@ -110,12 +111,15 @@ func (s *scene) allAsked() bool {
 	return true
 }
 
-// says is what a node said of itself if it answered the latest question.
+// says is what a node said of itself if it answered the latest question. What the
+// current primary said before it was chosen counts no more: it may have been a
+// replica until then.
 func (s *scene) says(addr string) Role {
-	if n := s.nodes[addr]; n != nil && n.err == nil {
-		return n.says
+	n := s.nodes[addr]
+	if n == nil || n.err != nil || addr == s.current && n.asked.Before(s.chosen) {
+		return ""
 	}
-	return ""
+	return n.says
 }
 
 // heir returns the replica that has turned primary in the current one's place,
@@ -152,7 +156,7 @@ func (s *scene) leaderless() bool {
 		return true
 	}
 	n := s.nodes[s.current]
-	return n != nil && n.err != nil && !s.heldUp()
+	return n != nil && n.err != nil && !n.asked.Before(s.chosen) && !s.heldUp()
 }
 
 // underFailover reports whether a sentinel says that the current primary is down

@@ -24,8 +24,10 @@ func (s *watchState) seatPrimary() {
 	s.tellPrimary(absence)
 	waiting := cmp.Or(absence, s.inDoubt())
 	futile := s.current == "" && s.allRefuse()
-	if old := s.w.seat.Load(); old.conns != s.conns || old.waiting != waiting || old.since != s.lost || old.futile != futile || old.epoch != s.epoch {
-		s.w.seat.Store(&seat{conns: s.conns, epoch: s.epoch, waiting: waiting, since: s.lost, futile: futile, next: make(chan struct{})})
+	now := &seat{conns: s.conns, epoch: s.epoch, waiting: waiting, since: s.lost, futile: futile}
+	if old := s.w.seat.Load(); !now.same(old) {
+		now.next = make(chan struct{})
+		s.w.seat.Store(now)
 		close(old.next)
 	}
 }
@@ -40,7 +42,7 @@ func (s *watchState) absence() string {
 		return ""
 	case n.err != nil:
 		return fmt.Sprintf("%s does not answer (%v), and nobody has taken its place yet", s.current, n.err)
-	case n.says == Replica:
+	case s.says(s.current) == Replica:
 		return s.current + " says that it is a replica, and nobody has taken its place yet"
 	case n.loading:
 		return s.current + " is reading its data"
@@ -86,7 +88,7 @@ func (s *watchState) allRefuse() bool {
 // tellPrimary tells of the primary's going and coming.
 func (s *watchState) tellPrimary(waiting string) {
 	n := s.nodes[s.current]
-	answers := waiting == "" && n != nil && n.err == nil && !n.asked.Before(s.switched)
+	answers := waiting == "" && n != nil && n.err == nil && !n.asked.Before(s.chosen)
 	if s.underFailover() {
 		s.startFailover()
 	}

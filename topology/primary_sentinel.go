@@ -43,12 +43,13 @@ func (w *primaryWatcher) watchSentinel(ctx context.Context, addr string) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() { w.listen(ctx, rdb) })
+	limit := w.c.meetingTime()
 	for {
 		call, began := w.pulse.next(), time.Now()
-		r := askSentinelAll(ctx, rdb, w.c.cfg.SentinelMaster, w.c.answerTime())
-		r.addr, r.asked = addr, began
+		r := askSentinelAll(ctx, rdb, w.c.cfg.SentinelMaster, limit)
+		r.addr, r.asked, limit = addr, began, w.c.meetingTime()
 		if r.err == nil {
-			r.answered = time.Now()
+			r.answered, limit = time.Now(), w.c.answerTime()
 		}
 		if ctx.Err() != nil {
 			return

@@ -46,6 +46,7 @@ type watched struct {
 func (w *primaryWatcher) run(ctx context.Context) {
 	now := time.Now()
 	s := &watchState{w: w, watched: map[string]*watched{}, lost: now}
+	w.state = s
 	s.nodes, s.sentinels = map[string]*nodeState{}, map[string]*sentinelState{}
 	s.begin(now)
 	for _, addr := range w.c.cfg.Addrs {
@@ -56,7 +57,7 @@ func (w *primaryWatcher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case f := <-w.reports:
-			f(s)
+			f()
 		case t := <-w.troubles:
 			s.hearTrouble(t)
 		}
@@ -140,11 +141,7 @@ func sentinelKey(addr string) string { return "sentinel " + addr }
 
 // watchNode has a data server watched, from now on if it was not.
 func (s *watchState) watchNode(addr string, listed time.Time) {
-	s.watch(addr, listed, func(ctx context.Context) {
-		s.w.c.probe(ctx, addr, s.w.name, &s.w.pulse, func(n nodeState) {
-			s.w.tell(ctx, func(s *watchState) { s.nodeSays(n) })
-		})
-	})
+	s.watch(addr, listed, func(ctx context.Context) { s.w.watchNode(ctx, addr) })
 }
 
 func (s *watchState) watchSentinel(addr string, listed time.Time) {
@@ -221,6 +218,7 @@ func (s *watchState) crown(addr string, said word) {
 		return
 	}
 	s.begin(s.now)
+	s.chosen = s.now
 	s.failovers++
 	s.switched = s.now
 	s.emit(Event{Kind: PrimarySwitched, Addr: addr, Old: old, Duration: s.now.Sub(s.started)})
@@ -249,7 +247,7 @@ func (s *watchState) forget() {
 // it, and the sentinels agree that it is one.
 func (s *watchState) calmDown() {
 	n := s.nodes[s.current]
-	if n == nil || n.err != nil || n.says == Replica || n.asked.Before(s.broken) || !s.confirmed || s.underFailover() {
+	if n == nil || n.err != nil || s.says(s.current) == Replica || n.asked.Before(s.broken) || !s.confirmed || s.underFailover() {
 		return
 	}
 	s.trouble = time.Time{}

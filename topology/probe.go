@@ -26,7 +26,7 @@ func (c *Client) asker(addr, username string, password Secret, name string) *red
 			return conn, nil
 		},
 		MaxRetries:               -1,
-		DialTimeout:              c.answerTime(),
+		DialTimeout:              c.meetingTime(),
 		DialerRetries:            1,
 		ReadTimeout:              c.answerTime(),
 		ContextTimeoutEnabled:    true,
@@ -44,19 +44,25 @@ func (c *Client) answerTime() time.Duration {
 	return min(max(c.cfg.ReadTimeout, 100*time.Millisecond), 2*time.Second)
 }
 
+// meetingTime is the same where a connection must be made first, with all that
+// belongs to it. A hung server is found out on a connection that was there.
+func (c *Client) meetingTime() time.Duration {
+	return min(3*c.answerTime(), c.cfg.DialTimeout)
+}
+
 // probe asks a data server how it is, again and again until ctx is done.
-func (c *Client) probe(ctx context.Context, addr, name string, p *pulse, tell func(nodeState)) {
-	rdb := c.asker(addr, c.cfg.Username, c.cfg.Password, name)
-	defer rdb.Close()
+func (c *Client) probe(ctx context.Context, rdb *redis.Client, p *pulse, tell func(nodeState)) {
+	limit := c.meetingTime()
 	for {
 		call, began := p.next(), time.Now()
-		n := askNode(ctx, rdb, c.answerTime())
+		n := askNode(ctx, rdb, limit)
 		if n.err != nil && !timedOut(n.err) {
-			n = askNode(ctx, rdb, c.answerTime()) // a promotion ends connections, and then the server answers
+			n = askNode(ctx, rdb, c.meetingTime()) // a promotion ends connections, and then the server answers
 		}
-		n.Addr, n.asked = addr, began
+		n.Addr, n.asked = rdb.Options().Addr, began
+		limit = c.meetingTime()
 		if n.err == nil {
-			n.answered = time.Now()
+			n.answered, limit = time.Now(), c.answerTime()
 		}
 		if ctx.Err() != nil {
 			return

@@ -96,10 +96,13 @@ func (s *seen) options() []topology.Option {
 		}),
 		topology.WithOnConnect(func(ctx context.Context, cn *redis.Conn) error {
 			role, err := cn.Do(ctx, "role").Slice()
+			if err != nil {
+				return err // the connection broke, or ctx is done
+			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.greeted++
-			if err != nil || len(role) == 0 || role[0] == "sentinel" {
+			if len(role) == 0 || role[0] == "sentinel" {
 				s.notRedis++
 			}
 			return nil

@@ -111,5 +111,8 @@ func (c *Client) snapshot() (*snapshot, <-chan struct{}) {
 	if c.watch != nil {
 		c.watch.begin()
 	}
+	if c.nodes != nil {
+		c.nodes.begin()
+	}
 	return c.board.read()
 }
