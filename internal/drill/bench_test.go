@@ -214,16 +214,16 @@ func (b bout) round(t *testing.T, withPlain bool) (ours score, plain []score) {
 // arena starts what a round needs. All of it ends with the round.
 func (b bout) arena(t *testing.T) *arena {
 	t.Helper()
-	mode, start := topology.Sentinel, redisproc.Sentinel
+	start := redisproc.Sentinel
 	if b.mode == topology.Cluster {
-		mode, start = topology.Cluster, redisproc.Cluster
+		start = redisproc.Cluster
 	}
 	set, err := start(t.Context(), b.options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { set.Close() })
-	a := &arena{Local: &Local{set, mode}}
+	a := &arena{Local: &Local{set}}
 	env := a.Env("REDIS")
 	env["REDIS_READ_FROM"] = "replica"
 	a.cfg = config(t, env)

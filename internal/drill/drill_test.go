@@ -62,7 +62,7 @@ func TestPlannedFailoverLosesNothing(t *testing.T) {
 func TestKilledPrimary(t *testing.T) {
 	for mode, start := range starts {
 		t.Run(string(mode), func(t *testing.T) {
-			l := &Local{start(t, redisproc.Options{}), mode}
+			l := &Local{start(t, redisproc.Options{})}
 			res, err := Run(t.Context(), Options{Config: config(t, l.Env("REDIS")), Cause: l.KillPrimary, Budget: patient, Say: say(t)})
 			if err != nil {
 				t.Fatal(err)
@@ -74,7 +74,7 @@ func TestKilledPrimary(t *testing.T) {
 
 // TestFaultFromOutside freezes the primary while a drill waits for it.
 func TestFaultFromOutside(t *testing.T) {
-	l := &Local{redistest.Sentinel(t, redisproc.Options{}), topology.Sentinel}
+	l := &Local{redistest.Sentinel(t, redisproc.Options{})}
 	waiting := make(chan struct{})
 	o := Options{Config: config(t, l.Env("REDIS")), Budget: patient, Wait: time.Minute, Say: func(stage, line string) {
 		t.Logf("%s: %s", stage, line)

@@ -31,8 +31,8 @@ func (f Figures) Failed() (n int64) {
 	return n
 }
 
-// Writes returns what writers saw between two times, and Reads what readers saw.
-// Call them after Stop.
+// Writes returns what writers saw between two times. What is counted, and not
+// timed, is of the whole load so far.
 func (l *Load) Writes(from, to time.Time) Figures { return figures(l.writers, from, to) }
 
 // Reads is Writes for readers.

@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -82,7 +83,7 @@ func StartLoad(ctx context.Context, client redis.UniversalClient, o LoadOptions)
 		w.do = func(ctx context.Context, _ int64) error {
 			// The first write of the writer in this slot. That it is not there, or
 			// not there yet, is an answer as good as any.
-			if err := client.Get(ctx, w.key(1)).Err(); err != redis.Nil {
+			if err := client.Get(ctx, w.key(1)).Err(); !errors.Is(err, redis.Nil) {
 				return err
 			}
 			return nil

@@ -11,10 +11,7 @@ import (
 )
 
 // A Local is a set of servers of the drill's own.
-type Local struct {
-	*redisproc.Set
-	mode topology.Mode
-}
+type Local struct{ *redisproc.Set }
 
 // LocalDownAfter is the down-after-milliseconds of a local set, as the plan has
 // it.
@@ -31,7 +28,7 @@ func StartLocal(ctx context.Context, mode topology.Mode) (*Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Local{set, mode}, nil
+	return &Local{set}, nil
 }
 
 // KillPrimary is a Cause: kill -9 of the primary, in a cluster of one of them.
