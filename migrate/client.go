@@ -36,7 +36,8 @@ var (
 // concurrent use. Make one a process, with Open.
 //
 // With no target configured, and once a migration is done, it is a plain client
-// of the one side that is left.
+// of the one side that is left. While a target is configured it reads from
+// primaries alone, whatever REDIS_READ_FROM says: leases are theirs.
 //
 // What an app sees of it, beside the results that a plain client would give: a
 // command that cannot be routed is ErrRefused or ErrUnknownCommand, keys on two

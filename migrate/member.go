@@ -103,7 +103,7 @@ func newMember(o Options) (*member, error) {
 	for side, cfg := range map[protocol.Side]topology.Config{protocol.Source: o.Source, protocol.Target: o.Target} {
 		own := cfg
 		own.PoolSize = controlPool
-		ctl, err := topology.Open(own, topology.WithName(m.clientName()), topology.WithoutRetries())
+		ctl, err := topology.Open(own, topology.WithName(m.clientName()), topology.WithoutRetries(), topology.WithoutReplicas())
 		if err != nil {
 			return nil, fmt.Errorf("migrate: %v: %w", side, err)
 		}

@@ -80,6 +80,7 @@ func (m *member) newPool(side protocol.Side, gen uint64, leased bool) (*pool, er
 		topology.WithOnConnect(check),
 		topology.WithConn(func(c net.Conn) net.Conn { return sd.orphans.wrap(c, p) }),
 		topology.WithoutRetries(),
+		topology.WithoutReplicas(), // the lease is the primary's
 	)
 	if err != nil {
 		return nil, err

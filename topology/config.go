@@ -26,9 +26,8 @@ type ReadFrom string
 
 // The choices of ReadFrom.
 const (
-	ReadPrimary       ReadFrom = "primary"        // the default
-	ReadReplica       ReadFrom = "replica"        // replicas alone
-	ReadPreferReplica ReadFrom = "prefer-replica" // replicas, the primary if there is none
+	ReadPrimary ReadFrom = "primary" // the default
+	ReadReplica ReadFrom = "replica" // replicas, and the primary where none is fit
 )
 
 // DefaultSentinelMaster is the master's name where FromEnv finds none.
@@ -41,6 +40,8 @@ const (
 	defaultDialTimeout = 5 * time.Second
 	defaultReadTimeout = 500 * time.Millisecond
 	defaultRetries     = 3
+	defaultMaxLag      = 10 * time.Second
+	defaultOwnWrites   = time.Second
 )
 
 // A Secret is a string that does not show when it is printed, logged or encoded.
@@ -83,10 +84,12 @@ type TLS struct {
 	ServerName string
 }
 
-// A Reader says where reads may go. It is parsed and validated so that settings
-// need not change later, but not acted on: every read goes to the primary.
+// A Reader says where reads may go.
 type Reader struct {
-	// From chooses between primary and replicas. The default is ReadPrimary.
+	// From chooses between primary and replicas. The default is ReadPrimary, and
+	// nothing else in a Reader has a meaning then. ReadReplica has single reads,
+	// and pipelines of reads alone, go to replicas; a standalone server's must
+	// have an Addr.
 	From ReadFrom
 
 	// Addr is the host:port of a standalone service's own address for reads, as
@@ -104,6 +107,18 @@ type Reader struct {
 	// PoolSize is PoolSize for the connections that reads use. The default is the
 	// Config's own.
 	PoolSize int
+
+	// MaxLag bounds the age of what a replica may answer: the time since this
+	// process saw that the replica had everything that the primary had then. It
+	// must be longer than a failover, during which replicas learn nothing new, if
+	// reads are to go on. At least 2s; the default is 10s.
+	MaxLag time.Duration
+
+	// OwnWrites is how long a key that this process has written is read from the
+	// primary at least, counted from the write's reply; and after that, until a
+	// replica is known to have the write. -1 means that reads do not heed this
+	// process's own writes. The default is 1s.
+	OwnWrites time.Duration
 }
 
 // A Config tells where a Redis is and how to talk to it. Zero fields mean the
@@ -194,10 +209,21 @@ func (c Config) withDefaults() Config {
 	if c.DialTimeout == 0 {
 		c.DialTimeout = defaultDialTimeout
 	}
-	if c.Reader.From == "" {
-		c.Reader.From = ReadPrimary
-	}
+	c.Reader = c.Reader.withDefaults()
 	return c
+}
+
+func (r Reader) withDefaults() Reader {
+	if r.From == "" {
+		r.From = ReadPrimary
+	}
+	if r.MaxLag == 0 {
+		r.MaxLag = defaultMaxLag
+	}
+	if r.OwnWrites == 0 {
+		r.OwnWrites = defaultOwnWrites
+	}
+	return r
 }
 
 // String describes c without its secrets.

@@ -118,6 +118,44 @@
 // Metrics reads a snapshot that is never changed, and waits for no server longer
 // than ReadTimeout.
 //
+// # Reads from replicas
+//
+// With Reader.From = ReadReplica a client is a front: reads of keys that a replica
+// answers alike (internal/command knows which) go to a replica, all else to the
+// client of the primary. Without it there is no front, and nothing costs more.
+//
+// One number says what a replica may answer: of which moment its data are. Every
+// node is asked for its offset each half second. The primary's, asked for at t, is
+// noted as a mark (t, offset); whatever was acknowledged before t lies before that
+// offset. A replica of the same stream that is as far has all of it: its data are
+// of the latest t whose offset it has reached, and they only get newer. From this
+// follows:
+//
+//   - A replica is left out when that moment is longer ago than MaxLag. Whether it
+//     lags, has lost its primary, or the primary is dead, is the same to who reads.
+//     When the primary dies, no new marks come, so that all replicas age from there
+//     and reads go on for MaxLag.
+//   - A write whose reply came at w is in every replica whose moment is w or later.
+//     So a key is read from the primary while a write of it is under way, for
+//     OwnWrites after it, and on until a replica's moment has passed w. Writes are
+//     remembered in stamps that keys share by hash: a collision sends a read to the
+//     primary, never to a replica that has not got the write.
+//   - Marks are taken from that server alone which is the primary for the sentinels
+//     or the cluster. An old primary that was cut off, with replicas of its own,
+//     cannot make these look fresh, and neither can a replica that was promoted by
+//     mistake: its new stream has no marks.
+//   - Another process at the same address begins with no moment. It may be empty
+//     for a while, and answer all the same. Each connection for reads asks for the
+//     run id before it is used, and a reply counts only if the run id is still what
+//     it was when the replica was chosen.
+//
+// A read that has no answer goes on to another replica, then to the primary, each
+// try within its bound and its share of the deadline. A node that did not answer
+// is suspected until it has answered a look, which is made at once. While the
+// primary does not answer, replicas are read whatever was written: the writes that
+// they may lack are those that a failover may lose. This is the one case in which
+// an own write may not be seen.
+//
 // Passwords are kept as Secret, which prints as "***" whichever way it is
 // printed. Errors name the setting at fault and never its value.
 package topology

@@ -18,7 +18,7 @@ var (
 		"_ENABLED", "_URL", "_HOST", "_PORT", "_DB", "_USERNAME", "_PASSWORD",
 		"_SENTINELS", "_SENTINEL_MASTER", "_SENTINEL_USERNAME", "_SENTINEL_PASSWORD", "_CLUSTER_NODES",
 		"_TLS", "_TLS_CA", "_TLS_CERT", "_TLS_KEY", "_TLS_SERVER_NAME",
-		"_READER_URL", "_READ_FROM", "_POOL_SIZE", "_READ_POOL_SIZE",
+		"_READER_URL", "_READ_FROM", "_POOL_SIZE", "_READ_POOL_SIZE", "_READ_MAX_LAG", "_READ_OWN_WRITES",
 		"_DIAL_TIMEOUT", "_READ_TIMEOUT", "_RETRIES", "_ADDR_MAP",
 	}
 	secretVariables = []string{"_URL", "_USERNAME", "_PASSWORD", "_SENTINEL_USERNAME", "_SENTINEL_PASSWORD", "_READER_URL"}
@@ -230,12 +230,18 @@ func (e *env) common(c *Config) {
 	take(e, "_ADDR_MAP", &c.AddrMap, parseAddrMap)
 }
 
-// reader takes what says where reads may go.
+// reader takes what says where reads may go. The rest has no meaning where they go
+// to the primary.
 func (e *env) reader(c *Config) {
 	take(e, "_READ_FROM", &c.Reader.From, func(s string) (ReadFrom, error) {
 		return ReadFrom(strings.ToLower(s)), nil // checked with all else
 	})
+	if c.Reader.From == "" || c.Reader.From == ReadPrimary {
+		return
+	}
 	take(e, "_READ_POOL_SIZE", &c.Reader.PoolSize, parsePositive)
+	take(e, "_READ_MAX_LAG", &c.Reader.MaxLag, parseDuration)
+	take(e, "_READ_OWN_WRITES", &c.Reader.OwnWrites, parseWindow)
 	raw := e.secret("_READER_URL")
 	if raw == "" || e.faulty("_READER_URL") {
 		return
@@ -287,6 +293,7 @@ var fields = map[string]string{
 	"SentinelMaster": "_SENTINEL_MASTER", "SentinelUsername": "_SENTINEL_USERNAME", "SentinelPassword": "_SENTINEL_PASSWORD",
 	"TLS.Enabled": "_TLS", "TLS.CAFile": "_TLS_CA", "TLS.CertFile": "_TLS_CERT", "TLS.KeyFile": "_TLS_KEY", "TLS.ServerName": "_TLS_SERVER_NAME",
 	"Reader.Addr": "_READER_URL", "Reader.From": "_READ_FROM", "Reader.PoolSize": "_READ_POOL_SIZE",
+	"Reader.MaxLag": "_READ_MAX_LAG", "Reader.OwnWrites": "_READ_OWN_WRITES",
 	"PoolSize": "_POOL_SIZE", "DialTimeout": "_DIAL_TIMEOUT", "ReadTimeout": "_READ_TIMEOUT", "Retries": "_RETRIES", "AddrMap": "_ADDR_MAP",
 }
 

@@ -28,6 +28,7 @@ type Client struct {
 	cfg     Config
 	dialler *dialler
 	events  *events
+	reader  *reader // nil: reads go to the primary
 	board   board
 	one     *redis.Client        // nil on a cluster
 	cluster *redis.ClusterClient // nil elsewhere
@@ -70,6 +71,10 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 	if c.one != nil {
 		c.UniversalClient = c.one
 	}
+	if c.cfg.Reader.From == ReadReplica && !s.noReplicas {
+		c.reader = newReader(c, s)
+		c.UniversalClient = newReadingClient(c, c.reader)
+	}
 	return c, nil
 }
 
@@ -111,7 +116,14 @@ func (c *Client) retries(s settings) int {
 
 // node builds a plain client to one data server.
 func (c *Client) node(addr string, s settings) *redis.Client {
-	rdb := redis.NewClient(&redis.Options{
+	rdb := redis.NewClient(c.nodeOptions(addr, s))
+	addHooks(rdb, s)
+	return rdb
+}
+
+// nodeOptions is what connections to one data server are like.
+func (c *Client) nodeOptions(addr string, s settings) *redis.Options {
+	return &redis.Options{
 		Addr:       addr,
 		ClientName: s.name,
 		Dialer:     c.dialler.dial,
@@ -132,9 +144,7 @@ func (c *Client) node(addr string, s settings) *redis.Client {
 
 		DisableIdentity:          true,
 		MaintNotificationsConfig: quiet(),
-	})
-	addHooks(rdb, s)
-	return rdb
+	}
 }
 
 // failover builds a client that follows the primary.

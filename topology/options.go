@@ -19,16 +19,17 @@ type Option func(*settings) error
 
 // settings is what options say.
 type settings struct {
-	name      string
-	onConnect func(context.Context, *redis.Conn) error
-	wrap      func(net.Conn) net.Conn
-	noRetries bool
-	hooks     []redis.Hook
-	logger    *slog.Logger
-	hear      func(Event)
-	side      string
-	measured  bool
-	clients   []func(*redis.Client)
+	name       string
+	onConnect  func(context.Context, *redis.Conn) error
+	wrap       func(net.Conn) net.Conn
+	noRetries  bool
+	noReplicas bool
+	hooks      []redis.Hook
+	logger     *slog.Logger
+	hear       func(Event)
+	side       string
+	measured   bool
+	clients    []func(*redis.Client)
 }
 
 func newSettings(opts []Option) (settings, error) {
@@ -75,6 +76,13 @@ func WithConn(f func(net.Conn) net.Conn) Option {
 // Config's Retries.
 func WithoutRetries() Option {
 	return func(s *settings) error { s.noRetries = true; return nil }
+}
+
+// WithoutReplicas has every read go to the primary, whatever the Config says. It
+// is for who must not read what is a moment old. The default is the Config's
+// Reader.
+func WithoutReplicas() Option {
+	return func(s *settings) error { s.noReplicas = true; return nil }
 }
 
 // WithHook adds a hook to the client, on a cluster to the client of every node.

@@ -256,6 +256,9 @@ func (s *watchState) calmDown() {
 
 // tellReplicas tells which replicas have gone or come back.
 func (s *watchState) tellReplicas() {
+	if s.w.c.reader != nil {
+		return // it tells, since it decides
+	}
 	for addr, n := range s.nodes {
 		x := s.watched[addr]
 		down := addr != s.current && (n.err != nil || n.loading || n.syncing)

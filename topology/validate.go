@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -117,9 +118,12 @@ func (c Config) checkTLS(bad func(field string, err error)) {
 	c.TLS.config(bad)
 }
 
+// leastMaxLag is some looks: less would be taken for lag where there is none.
+const leastMaxLag = 4 * lookEvery
+
 func (c Config) checkReader(bad func(field string, err error)) {
 	switch c.Reader.From {
-	case "", ReadPrimary, ReadPreferReplica:
+	case "", ReadPrimary:
 	case ReadReplica:
 		if c.Mode == Standalone && c.Reader.Addr == "" {
 			bad("Reader.From", errors.New("asks for replicas, and a standalone server's are unknown without a reader's address"))
@@ -130,6 +134,12 @@ func (c Config) checkReader(bad func(field string, err error)) {
 	if c.Reader.PoolSize < 0 {
 		bad("Reader.PoolSize", errors.New("is negative"))
 	}
+	if lag := c.Reader.MaxLag; lag != 0 && (lag < leastMaxLag || lag > time.Hour) {
+		bad("Reader.MaxLag", fmt.Errorf("is not between %v and %v: replicas are looked at each %v", leastMaxLag, time.Hour, lookEvery))
+	}
+	if own := c.Reader.OwnWrites; own < -1 || own > time.Hour {
+		bad("Reader.OwnWrites", fmt.Errorf("is more than %v", time.Hour))
+	}
 	if c.Reader.Addr == "" {
 		return
 	}
@@ -138,6 +148,9 @@ func (c Config) checkReader(bad func(field string, err error)) {
 	}
 	if err := checkAddr(c.Reader.Addr); err != nil {
 		bad("Reader.Addr", err)
+	}
+	if slices.Contains(c.Addrs, c.Reader.Addr) {
+		bad("Reader.Addr", errors.New("is the primary's own address"))
 	}
 	if c.Reader.Username != "" && c.Reader.Password == "" && c.Password == "" {
 		bad("Reader.Addr", errors.New("has a user without a password"))

@@ -54,6 +54,15 @@ func parseDuration(s string) (time.Duration, error) {
 	return d, nil
 }
 
+// parseWindow takes a duration, or 0, which people write for none and which is
+// Config's -1.
+func parseWindow(s string) (time.Duration, error) {
+	if s == "0" || s == "0s" {
+		return -1, nil
+	}
+	return parseDuration(s)
+}
+
 func parseBool(s string) (bool, error) {
 	switch strings.ToLower(s) {
 	case "true", "1", "yes", "on":

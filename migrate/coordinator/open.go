@@ -45,7 +45,7 @@ func Open(o Options) (*Coordinator, error) {
 	c := &Coordinator{opts: o, log: o.Logger}
 	name := control.ClientName(o.Name, "observer-"+processID())
 	for _, s := range protocol.Sides {
-		client, err := topology.Open(c.config(s), topology.WithName(name), topology.WithLogger(o.Logger))
+		client, err := topology.Open(c.config(s), topology.WithName(name), topology.WithLogger(o.Logger), topology.WithoutReplicas())
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("coordinator: %v: %w", s, err), c.Close())
 		}

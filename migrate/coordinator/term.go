@@ -92,7 +92,7 @@ func (t *term) open() error {
 	for _, s := range protocol.Sides {
 		cfg := t.c.config(s)
 		ctl, err := topology.Open(cfg, append([]topology.Option{
-			topology.WithName(control.ClientName(t.c.opts.Name, t.id)), topology.WithoutRetries()}, t.c.opts.extra...)...)
+			topology.WithName(control.ClientName(t.c.opts.Name, t.id)), topology.WithoutRetries(), topology.WithoutReplicas()}, t.c.opts.extra...)...)
 		if err != nil {
 			return fmt.Errorf("coordinator: %v: %w", s, err)
 		}
@@ -111,7 +111,7 @@ func (t *term) openKeys(s protocol.Side) error {
 	client, err := topology.Open(cfg,
 		topology.WithName(control.ClientName(t.c.opts.Name, copyName(t.id))),
 		topology.WithOnConnect(func(ctx context.Context, _ *redis.Conn) error { return t.check(ctx, s) }),
-		topology.WithoutRetries())
+		topology.WithoutRetries(), topology.WithoutReplicas())
 	if err != nil {
 		return fmt.Errorf("coordinator: %v: %w", s, err)
 	}
