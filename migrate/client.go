@@ -85,7 +85,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c.Cmdable = c.front
 	c.chain.Store(c.link())
 	if o.Target.Disabled() {
-		c.plain, err = topology.Open(o.Source)
+		c.plain, err = openPlain(o)
 		if err != nil {
 			return nil, fmt.Errorf("migrate: source: %w", err)
 		}

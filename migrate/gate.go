@@ -36,6 +36,9 @@ type pass struct {
 	moving bool
 	stripe uint8
 	alone  bool // on its stripe
+
+	workload uint8 // of the first key
+	keyed    bool  // there is one
 }
 
 // What is under way may be several commands.
@@ -119,6 +122,9 @@ func (m *member) try(units []unit, write bool) (pass, *view, error) {
 			now = m.now()
 		}
 		p := pass{view: v, pool: v.pools[side], side: side, write: write, moving: moving}
+		if len(units) > 0 {
+			p.workload, p.keyed = units[0].workload, true
+		}
 		if write {
 			p.stripe, p.alone = p.counter().add(now)
 			if m.view.Load() != v {

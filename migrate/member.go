@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/transload/transload/internal/breaker"
 	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/topology"
@@ -27,23 +28,24 @@ const controlPool = 100
 // the records, and admits operations to the sides. Its protocol half is pure and
 // sits in internal/protocol; here is what talks to servers.
 type member struct {
-	id      string
-	opts    Options
-	plan    *plan
-	digest  string
-	log     *slog.Logger
-	clock   clock
-	sides   [3]*memberSide // by side
-	view    atomic.Pointer[view]
-	parked  atomic.Int64
-	closing chan struct{}
-	once    sync.Once
-	wg      sync.WaitGroup
-	duties  chan struct{} // 1: a duty may have come
-	drain   drainer
-	gauges  gauges
-	mirror  *mirror
-	shadow  *shadow
+	id       string
+	opts     Options
+	plan     *plan
+	digest   string
+	log      *slog.Logger
+	clock    clock
+	sides    [3]*memberSide // by side
+	view     atomic.Pointer[view]
+	breakers [3]*breaker.Breaker // by side; nil without Options.Breaker
+	parked   atomic.Int64
+	closing  chan struct{}
+	once     sync.Once
+	wg       sync.WaitGroup
+	duties   chan struct{} // 1: a duty may have come
+	drain    drainer
+	gauges   gauges
+	mirror   *mirror
+	shadow   *shadow
 
 	mu      sync.Mutex
 	proto   *protocol.Member
@@ -100,6 +102,7 @@ func newMember(o Options) (*member, error) {
 		clock: clock{time.Now()}, closing: make(chan struct{}), duties: make(chan struct{}, 1),
 		proto: protocol.NewMember(),
 	}
+	m.breakers = newBreakers(o, m.plan)
 	for side, cfg := range map[protocol.Side]topology.Config{protocol.Source: o.Source, protocol.Target: o.Target} {
 		own := cfg
 		own.PoolSize = controlPool

@@ -35,6 +35,7 @@ var (
 	hitDesc      = desc("hit_ratio", "Share of single values that were found by reads that were run on both sides, in the last minute.", "side", "workload")
 	comparedDesc = desc("shadow_reads_total", "Reads that were run on both sides.", "workload")
 	differDesc   = desc("shadow_differences_total", "Reads that showed something else on the mirror, once it had time to catch up.", "workload")
+	breakerDesc  = desc("breaker_open", "1 if commands of the workload are refused on the side, since the last ones had no answer.", "side", "workload")
 	latencyDesc  = desc("read_latency_seconds", "Reads that were run on both sides, in the last minute.", "side", "workload")
 
 	processMetrics = []metric{
@@ -65,7 +66,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (k collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{phaseDesc, shareDesc, leaseDesc, tripDesc, reachDesc, hitDesc, comparedDesc, differDesc, latencyDesc} {
+	for _, d := range []*prometheus.Desc{phaseDesc, shareDesc, leaseDesc, tripDesc, reachDesc, hitDesc, comparedDesc, differDesc, breakerDesc, latencyDesc} {
 		ch <- d
 	}
 	for _, m := range processMetrics {
@@ -91,6 +92,9 @@ func (k collector) Collect(ch chan<- prometheus.Metric) {
 		tell(leaseDesc, prometheus.GaugeValue, float64(a.LeaseMS[i])/1e3, s.String())
 		tell(tripDesc, prometheus.GaugeValue, a.Reach[i].MS/1e3, s.String())
 		tell(reachDesc, prometheus.GaugeValue, truth(a.Reach[i].OK), s.String())
+	}
+	for _, b := range k.c.Breakers() {
+		tell(breakerDesc, prometheus.GaugeValue, truth(b.State != "closed"), b.Side, b.Workload)
 	}
 	for w, name := range m.plan.names {
 		tell(shareDesc, prometheus.GaugeValue, v.share(w), name)

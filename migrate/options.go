@@ -63,6 +63,13 @@ type Options struct {
 	// Retries is how often a command is tried again after an error that can pass;
 	// the list is go-redis's. The default is 3; negative means none.
 	Retries int
+	// Breaker has commands fail at once, with topology.ErrBreakerOpen, after ten
+	// transport errors in a row of their workload on their side, until it answers
+	// again; each 150ms one command finds out. It is for apps that do better
+	// without Redis than with a late answer. What waits for a hold or a lease does
+	// not fail for it, nor do blocking commands, Watch, or commands without keys.
+	// The default is false: commands wait as their deadlines and time-outs say.
+	Breaker bool
 	// ShadowReads is the share of reads, 0 to 1, that also run on the mirror, off
 	// the caller's path, to compare results and latency. The default is 0.02;
 	// negative means none.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/breaker"
 	"github.com/transload/transload/internal/command"
 	"github.com/transload/transload/internal/front"
 	"github.com/transload/transload/internal/protocol"
@@ -186,7 +187,10 @@ func (c *Client) runStretch(ctx context.Context, steps []step, _ protocol.Side) 
 			return setErrors(steps, err)
 		}
 		p.is(&aPipeline)
-		err = c.sendStretch(ctx, p, steps)
+		err = c.m.guarded(ctx, p, func() error { return c.sendStretch(ctx, p, steps) })
+		if errors.Is(err, breaker.ErrOpen) {
+			_ = setErrors(steps, err)
+		}
 		switch c.m.leave(p, units) {
 		case again:
 			if !r.freely(ctx, c.m) {

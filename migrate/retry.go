@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/breaker"
 	"github.com/transload/transload/topology"
 )
 
@@ -80,10 +81,10 @@ func redirected(err error) bool {
 }
 
 // neverSent reports whether an operation that ended with err reached no server:
-// it had no connection.
+// it had no connection, or its breaker was open.
 func neverSent(err error) bool {
 	var op *net.OpError
-	return errors.Is(err, errStale) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout) ||
+	return errors.Is(err, errStale) || errors.Is(err, breaker.ErrOpen) || errors.Is(err, redis.ErrClosed) || errors.Is(err, redis.ErrPoolTimeout) ||
 		errors.Is(err, redis.ErrPoolExhausted) || errors.Is(err, topology.ErrNoPrimary) || (errors.As(err, &op) && op.Op == "dial")
 }
 

@@ -81,7 +81,7 @@ func (c *Client) keyed(ctx context.Context, cmd redis.Cmder, k *command.Command,
 			return err
 		}
 		p.is(&k.Name)
-		err = c.send(ctx, p, cmd, k)
+		err = c.m.guarded(ctx, p, func() error { return c.send(ctx, p, cmd, k) })
 		switch c.m.leave(p, units) {
 		case again:
 			if cmd.NoRetry() || !r.freely(ctx, c.m) {

@@ -47,7 +47,7 @@ func (c *Client) runTx(ctx context.Context, cmds, inner []redis.Cmder) error {
 		}
 		sent := err == nil
 		if sent {
-			err = front.Pipeline(ctx, p.pool.client, cmds)
+			err = c.m.guarded(ctx, p, func() error { return front.Pipeline(ctx, p.pool.client, cmds) })
 			sent = !neverSent(err)
 		}
 		switch v := c.m.leave(p, b.units); {

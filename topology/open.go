@@ -29,6 +29,7 @@ type Client struct {
 	dialler *dialler
 	events  *events
 	reader  *reader // nil: reads go to the primary
+	guard   guard
 	board   board
 	one     *redis.Client        // nil on a cluster
 	cluster *redis.ClusterClient // nil elsewhere
@@ -75,6 +76,7 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 		c.reader = newReader(c, s)
 		c.UniversalClient = newReadingClient(c, c.reader)
 	}
+	c.addGuard(s)
 	return c, nil
 }
 

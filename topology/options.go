@@ -24,6 +24,7 @@ type settings struct {
 	wrap       func(net.Conn) net.Conn
 	noRetries  bool
 	noReplicas bool
+	guard      func(*slog.Logger) guard // nil: no breakers
 	hooks      []redis.Hook
 	logger     *slog.Logger
 	hear       func(Event)
