@@ -27,6 +27,7 @@ func (r *reader) reads(n *readNode) *redis.Client {
 	}
 	rdb := redis.NewClient(o)
 	addHooks(rdb, s)
+	r.c.meter.measure(rdb, Replica, n.addr)
 	return rdb
 }
 
