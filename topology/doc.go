@@ -84,8 +84,8 @@
 // it begins and after it has ended, and either is refused once these have ended.
 //
 // While there is no primary that answers, calls wait in the dialler, within their
-// own deadline and DialTimeout, and then fail with ErrNoPrimary. Retries are not
-// spent on a server that is known to be dead. What they get from the dialler is not
+// own deadline, until it has been away for twice DialTimeout; then they fail with
+// ErrNoPrimary, at once. Retries are not spent on a server that is known to be dead. What they get from the dialler is not
 // an error but a connection that fails when it is used, since a pool of go-redis
 // that has seen PoolSize dials fail tries only once a second from then on.
 //

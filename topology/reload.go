@@ -27,6 +27,9 @@ type clusterWatcher struct {
 // mapTellers is how many nodes are asked for the map: one may be cut off.
 const mapTellers = 3
 
+// mapReadings is how many readings of the map may be under way at once.
+const mapReadings = 3
+
 func newClusterWatcher(c *Client, name string) *clusterWatcher {
 	w := &clusterWatcher{watching: newWatching(c, name), wanted: make(chan struct{}, 1), seats: map[string]*seat{}}
 	w.run = w.loop
@@ -86,28 +89,37 @@ func (w *clusterWatcher) want() {
 	}
 }
 
-// reload has go-redis read its map of slots when that is wanted, once at a time,
-// and reports which masters the map names then.
+// reload has go-redis read its map of slots when that is wanted, and reports which
+// masters the map names then. go-redis asks one node after the other, in an order
+// of its own; while it waits for one that hangs, it is had read beside that.
 func (w *clusterWatcher) reload(ctx context.Context, tell func(masters []string)) {
-	for {
+	reading := make(chan struct{}, mapReadings)
+	latest := 0 // the loop's: an answer is not followed by one to an earlier question
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.wanted:
 		}
 		call, began := w.pulse.next(), time.Now()
-		if masters := w.masters(ctx); len(masters) > 0 {
-			w.tell(ctx, func() { tell(masters) })
-		}
+		reading <- struct{}{} // each is over in a bounded time
+		w.wg.Go(func() {
+			masters := w.masters(ctx)
+			<-reading
+			w.tell(ctx, func() {
+				if len(masters) > 0 && n > latest {
+					latest = n
+					tell(masters)
+				}
+			})
+		})
 		if !w.pulse.pause(ctx, began, call, hastily) {
 			return
 		}
 	}
 }
 
-// masters has go-redis read its map and returns the masters in it. go-redis asks
-// one node after the other, in an order of its own; if it asks one that hangs
-// while there is trouble, the time is soon up, and the map is read again.
+// masters has go-redis read its map and returns the masters in it.
 func (w *clusterWatcher) masters(ctx context.Context) []string {
 	limit := w.c.meetingTime()
 	if w.pulse.trouble.Load() != 0 {

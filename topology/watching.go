@@ -12,10 +12,9 @@ import (
 )
 
 // ErrNoPrimary is in the errors of commands for which there was no primary to
-// send them to, within the dial time-out or the context's deadline, whichever
-// was over first. Such a command was not sent. It is not tried again by Retries:
-// the time-out was spent on waiting for a primary as it was. The text tells what
-// was waited for.
+// send them to. Such a command was not sent. It waits for DialTimeout, and is
+// tried again as Retries has it, until there has been no primary for twice as
+// long; from then on commands fail at once. The text tells what was waited for.
 var ErrNoPrimary = errors.New("topology: no primary")
 
 // redial lies between two tries to connect to a primary that is held to be well.
@@ -124,11 +123,18 @@ func (w *watching) connect(ctx context.Context, whom string, seat func() *seat) 
 		} else if s.hasty {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New(why)}
 		}
-		if err := w.await(ctx, s, again); err != nil {
-			if errors.Is(err, redis.ErrClosed) {
-				return nil, err
+		switch err := w.await(ctx, s, again); {
+		case err == nil:
+		case errors.Is(err, redis.ErrClosed):
+			return nil, err
+		default:
+			none := fmt.Errorf("%w: waited %v for %s: %s", ErrNoPrimary, time.Since(began).Round(time.Millisecond), whom, why)
+			if errors.Is(err, ErrNoPrimary) {
+				return nil, none
 			}
-			return nil, fmt.Errorf("%w: waited %v for %s: %s", ErrNoPrimary, time.Since(began).Round(time.Millisecond), whom, why)
+			// It may be another's time that is up: go-redis hands what was dialled for
+			// a call that has left to one that has just come. So this is tried again.
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: none}
 		}
 	}
 }
