@@ -26,7 +26,7 @@ func (p process) drillVerb() *cli.Command {
 			boolean("local", "start servers and kill their primary; with --planned, move it, and then again without what keeps writes"),
 			&cli.StringFlag{Name: "mode", Value: "sentinel", Usage: "of --local: `MODE` sentinel or cluster"},
 			&cli.StringFlag{Name: "promote", Usage: "of --planned: the `ADDR` of the replica to promote (default: the sentinels' choice)"},
-			&cli.DurationFlag{Name: "budget", Value: drill.DefaultBudget, Usage: "the longest outage with which the drill passes"},
+			&cli.DurationFlag{Name: "budget", Value: drill.DefaultBudget, Usage: "the longest outage of writes with which the drill passes; reads from replicas have a fifth"},
 			&cli.IntFlag{Name: "rate", Value: 600, Usage: "`WRITES` a second, and as many reads"},
 			boolean("target", "drill the Redis that is being moved to"),
 			jsonFlag(),
@@ -158,10 +158,15 @@ func (v *call) drillLocal(ctx context.Context, o drill.Options) (err error) {
 
 // tuning are the settings that a local drill takes from the app's environment:
 // how to talk to a Redis, but not to which.
-var tuning = []string{"REDIS_READ_FROM", "REDIS_POOL_SIZE", "REDIS_READ_POOL_SIZE", "REDIS_READ_TIMEOUT", "REDIS_DIAL_TIMEOUT", "REDIS_RETRIES"}
+var tuning = []string{
+	"REDIS_READ_FROM", "REDIS_READ_MAX_LAG", "REDIS_READ_OWN_WRITES", "REDIS_POOL_SIZE", "REDIS_READ_POOL_SIZE",
+	"REDIS_READ_TIMEOUT", "REDIS_DIAL_TIMEOUT", "REDIS_RETRIES",
+}
 
-// localEnv makes a getenv of the servers' variables and the app's tuning.
+// localEnv makes a getenv of the servers' variables and the app's tuning. Reads go
+// to replicas unless the app has it otherwise: that is what the plan is for.
 func localEnv(env map[string]string, getenv func(string) string) func(string) string {
+	env["REDIS_READ_FROM"] = string(topology.ReadReplica)
 	for _, name := range tuning {
 		if value := getenv(name); value != "" {
 			env[name] = value

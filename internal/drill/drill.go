@@ -48,8 +48,9 @@ type Options struct {
 	// Wait is how long to wait for one. The default is DefaultWait.
 	Wait time.Duration
 
-	// Budget is the longest outage of writes, and of reads, with which the drill
-	// passes. The default is DefaultBudget.
+	// Budget is the longest outage of writes with which the drill passes. Reads
+	// have the same, or a fifth of it where they go to replicas. The default is
+	// DefaultBudget.
 	Budget time.Duration
 
 	// Lossless makes any acknowledged write that is lost fail the drill. The
