@@ -138,3 +138,33 @@ func TestEventsOfStandalone(t *testing.T) {
 		t.Errorf("got %+v; want how long it was away", list[0])
 	}
 }
+
+func TestEventsOfAClusterFailover(t *testing.T) {
+	t.Parallel()
+	set := redistest.Cluster(t, redistest.Options{})
+	var h listener
+	c := open(t, set.Env("REDIS"), []topology.Option{h.option()})
+	roundTrip(t, c)
+	status(t, c, topology.Healthy)
+	_, n := h.inOrder(t, 0, topology.Connected, topology.Ready)
+	old := set.Nodes[0]
+	if err := old.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	list, n := h.inOrder(t, n, topology.NodeFailed, topology.Reconnecting, topology.FailoverStarted, topology.PrimarySwitched, topology.FailoverEnded, topology.Ready)
+	if sw := list[3]; list[0].Addr != old.Addr() || sw.Old != old.Addr() || sw.Addr == old.Addr() || sw.Duration <= 0 {
+		t.Errorf("got %+v; want %s replaced", list, old.Addr())
+	}
+	status(t, c, topology.Degraded)
+	if err := old.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.inOrder(t, n, topology.ReplicaUp)
+	got := status(t, c, topology.Healthy)
+	if f := got.Failover; f.CountTotal != 1 || f.Count24h != 1 || f.LastAt == nil || f.ConfigEpoch != nil {
+		t.Errorf("got %+v; want one failover", f)
+	}
+	if n := values(gather(t, c)["failover_duration_seconds"])[""]; n != 1 {
+		t.Errorf("got %v durations; want one", n)
+	}
+}

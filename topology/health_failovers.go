@@ -15,7 +15,8 @@ type failovers struct {
 	total  int
 	times  []time.Time // of the last day, oldest first
 	last   time.Time
-	lasted *histogram // nil before the first that ended
+	lasted *histogram      // nil before the first that ended
+	open   map[string]bool // new primaries that have not answered yet
 }
 
 // A failoverCount sums failovers up.
@@ -25,16 +26,22 @@ type failoverCount struct {
 	lasted       *histogram
 }
 
+// note counts a primary that was replaced. One that was held to be down and came
+// back by itself ends a failover too, but there was none.
 func (f *failovers) note(e Event) {
-	if e.Kind != PrimarySwitched && e.Kind != FailoverEnded {
-		return
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if e.Kind == FailoverEnded {
+	switch {
+	case e.Kind == PrimarySwitched:
+		f.switched(e)
+	case e.Kind == FailoverEnded && f.open[e.Addr]:
+		delete(f.open, e.Addr)
 		f.histogram().observe(e.Duration)
-		return
 	}
+}
+
+// switched counts one. mu is held.
+func (f *failovers) switched(e Event) {
 	f.total++
 	f.last = e.At
 	f.forget(e.At)
@@ -42,6 +49,11 @@ func (f *failovers) note(e Event) {
 		f.times = f.times[1:]
 	}
 	f.times = append(f.times, e.At)
+	if f.open == nil {
+		f.open = map[string]bool{}
+	}
+	delete(f.open, e.Old)
+	f.open[e.Addr] = true
 }
 
 func (f *failovers) count(now time.Time) failoverCount {

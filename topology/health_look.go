@@ -6,28 +6,26 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
 // view returns what is known of the servers, within answerTime whatever they do.
+// It takes that long only where writes fail: the watcher may have begun just now,
+// and not have heard of everybody yet.
 func (c *Client) view(ctx context.Context) *snapshot {
 	ctx, cancel := context.WithTimeout(ctx, c.answerTime())
 	defer cancel()
-	switch c.cfg.Mode {
-	case Standalone:
+	if c.cfg.Mode == Standalone {
 		return c.look(ctx)
-	case Cluster:
-		return c.lookAtCluster(ctx)
 	}
 	for {
 		s, next := c.snapshot()
-		if s.primary() != "" {
+		if len(primaryFaults(s, c.cfg.Mode)) == 0 {
 			return s
 		}
-		select { // the watcher may have begun just now
+		select {
 		case <-next:
 		case <-ctx.Done():
 			return s
@@ -80,31 +78,4 @@ func listed(info map[string]string, of nodeState) (list []nodeState) {
 		}
 		list = append(list, n)
 	}
-}
-
-// lookAtCluster asks all nodes of a cluster how they are, at once.
-func (c *Client) lookAtCluster(ctx context.Context) *snapshot {
-	s := &snapshot{at: time.Now()}
-	nodes, err := c.Nodes(ctx)
-	if err != nil {
-		return s
-	}
-	s.nodes = make([]nodeState, len(nodes))
-	var wg sync.WaitGroup
-	for i, n := range nodes {
-		wg.Go(func() {
-			rdb := c.asker(n.Addr, c.cfg.Username, c.cfg.Password, "")
-			defer rdb.Close()
-			began := time.Now()
-			x := askNode(ctx, rdb, c.answerTime())
-			x.Node, x.asked = n, began
-			if x.err == nil {
-				x.answered = time.Now()
-			}
-			s.nodes[i] = x
-		})
-	}
-	wg.Wait()
-	lags{}.fill(s)
-	return s
 }

@@ -93,10 +93,14 @@ func TestHealthOfSentinel(t *testing.T) {
 	set := redistest.Sentinel(t, redistest.Options{Password: "s3cr3t-d", SentinelPassword: "s3cr3t-s"})
 	c := open(t, set.Env("REDIS"), []topology.Option{topology.WithMetrics()})
 	roundTrip(t, c)
-	h := status(t, c, topology.Healthy)
-	if h.Cluster.Primary == nil || len(h.Cluster.Replicas) != 2 || len(h.Cluster.Sentinels) != 3 || h.Cluster.Primaries != nil {
-		t.Errorf("got %+v; want a primary, two replicas, three sentinels", h.Cluster)
-	}
+	var h topology.Health
+	redistest.Eventually(t, 60*time.Second, func() error { // the watcher meets one node after the other
+		h = status(t, c, topology.Healthy)
+		if h.Cluster.Primary == nil || len(h.Cluster.Replicas) != 2 || len(h.Cluster.Sentinels) != 3 || h.Cluster.Primaries != nil {
+			return fmt.Errorf("got %+v; want a primary, two replicas, three sentinels", h.Cluster)
+		}
+		return nil
+	})
 	lagsKnown(t, c)
 	code, body := ask(t, c.HealthHandler())
 	if lost := missing(decode(t, planned), decode(t, body), ""); code != http.StatusOK || len(lost) > 0 {
@@ -232,10 +236,14 @@ func TestHealthOfCluster(t *testing.T) {
 	set := redistest.Cluster(t, redistest.Options{})
 	c := open(t, set.Env("REDIS"), []topology.Option{topology.WithMetrics()})
 	roundTrip(t, c)
-	h := status(t, c, topology.Healthy)
-	if h.Cluster.Primary == nil || len(h.Cluster.Primaries) != 3 || len(h.Cluster.Replicas) != 3 || len(h.Cluster.Sentinels) != 0 {
-		t.Fatalf("got %+v; want three primaries with a replica each", h.Cluster)
-	}
+	redistest.Eventually(t, 60*time.Second, func() error { // the watcher meets one node after the other
+		h := status(t, c, topology.Healthy)
+		if h.Cluster.Primary == nil || len(h.Cluster.Primaries) != 3 || len(h.Cluster.Replicas) != 3 || len(h.Cluster.Sentinels) != 0 {
+			return fmt.Errorf("got %+v; want three primaries with a replica each", h.Cluster)
+		}
+		return nil
+	})
+	lagsKnown(t, c)
 	if err := set.Nodes[5].Freeze(); err != nil {
 		t.Fatal(err)
 	}
