@@ -10,10 +10,10 @@ import (
 
 // TestPrimaryFails is the plan's first scenario: the sentinels notice, agree,
 // elect one of them and promote a replica; the other replica follows it; the app
-// writes again by itself; little is lost; and the old primary comes back as a
-// replica.
+// reads on meanwhile and writes again by itself; little is lost; and the old
+// primary comes back as a replica.
 func TestPrimaryFails(t *testing.T) {
-	set := redistest.Sentinel(t, redistest.Options{})
+	set := redistest.Sentinel(t, redistest.Options{DownAfter: 4 * time.Second}) // long enough to tell reads that go on
 	a := run(t, set.Env("REDIS"))
 	old := set.Nodes[0]
 	a.hurt(old.Kill)
@@ -27,7 +27,7 @@ func TestPrimaryFails(t *testing.T) {
 		}
 		last = m.At
 	}
-	primary := a.moment(drill.Promoted).Addr
+	primary, away := a.moment(drill.Promoted).Addr, last.Sub(a.fault)
 	a.answeredSince(last) // writers and readers alike, with nobody's help
 	for _, n := range set.Nodes[1:] {
 		if n.Addr() != primary {
@@ -40,7 +40,10 @@ func TestPrimaryFails(t *testing.T) {
 	}
 	isReplicaOf(t, old, primary)
 
-	writes, _, loss := a.end()
+	writes, reads, loss := a.end()
+	if reads.Failed() > 0 || reads.OutageMS >= float64(away.Milliseconds()) {
+		t.Errorf("got read errors %v and an outage of %.0f ms; want reads that go on while there is no primary, for %v", reads.Samples, reads.OutageMS, away)
+	}
 	if age := a.fault.Sub(loss.Oldest); loss.Lost > 0 && age > time.Second {
 		t.Errorf("lost %d writes, the oldest acknowledged %v before the fault; want only what was under way to the replicas", loss.Lost, age)
 	}
