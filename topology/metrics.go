@@ -37,6 +37,8 @@ var (
 	byNode     = []string{"node"}
 	byPool     = []string{"pool"}
 	bySentinel = []string{"sentinel"}
+	byReason   = []string{"reason"}
+	byWorkload = []string{"workload"}
 )
 
 var families = []family{
@@ -52,6 +54,9 @@ var families = []family{
 	{"read_operations_total", "Reads sent.", byNode},
 	{"write_operations_total", "Writes sent.", byNode},
 	{"operation_latency_seconds", "Time until the reply, with waiting for a connection and retries.", []string{"operation", "node"}},
+	{"replica_reads_total", "Reads that replicas answered.", nil},
+	{"read_fallbacks_total", "Reads that went elsewhere than to a replica, by why.", byReason},
+	{"breaker_open", "1 while commands of the workload are refused.", byWorkload},
 	{"write_pool_size", "Open connections to primaries.", nil},
 	{"read_pool_size", "Open connections to replicas.", nil},
 	{"pool_acquire_latency_seconds", "Waiting for a free connection, over all uses of one.", byPool},
@@ -88,6 +93,12 @@ func (k collector) Collect(ch chan<- prometheus.Metric) {
 	out.pool("read", "read_pool_size", k.c.readPool())
 	if k.c.meter != nil {
 		out.operations(k.c.meter)
+	}
+	if reads, ok := k.c.readFigures(); ok {
+		out.reads(reads)
+	}
+	for _, b := range k.c.Breakers() {
+		out.gauge("breaker_open", truth(b.State != "closed"), b.Workload)
 	}
 }
 
@@ -159,6 +170,13 @@ func (t told) operations(m *meter) {
 	}
 }
 
+func (t told) reads(f readFigures) {
+	t.counter("replica_reads_total", float64(f.served))
+	for reason, n := range f.fallBacks {
+		t.counter("read_fallbacks_total", float64(n), reason)
+	}
+}
+
 func truth(b bool) float64 {
 	if b {
 		return 1
@@ -176,6 +194,10 @@ func (c *Client) writePool() redis.PoolStats {
 }
 
 // readPool is the pools of the connections to replicas.
-func (c *Client) readPool() (sum redis.PoolStats) {
+func (c *Client) readPool() redis.PoolStats {
+	var sum redis.PoolStats
+	if c.reader != nil {
+		c.reader.addPools(&sum)
+	}
 	return sum
 }

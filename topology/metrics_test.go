@@ -59,6 +59,20 @@ func values(f *dto.MetricFamily) map[string]float64 {
 	return all
 }
 
+// lint has promlint look at metrics.
+func lint(t *testing.T, all map[string]*dto.MetricFamily) {
+	t.Helper()
+	problems, err := promlint.NewWithMetricFamilies(slices.Collect(maps.Values(all))).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		if p.Metric != "sentinel_masters_count" { // keeps the plan's name
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+	}
+}
+
 func TestMetricsOfSentinel(t *testing.T) {
 	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{})
@@ -85,15 +99,7 @@ func TestMetricsOfSentinel(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	problems, err := promlint.NewWithMetricFamilies(slices.Collect(maps.Values(all))).Lint()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range problems {
-		if p.Metric != "sentinel_masters_count" { // keeps the plan's name
-			t.Errorf("%s: %s", p.Metric, p.Text)
-		}
-	}
+	lint(t, all)
 	primary := "primary/" + set.Primaries(t.Context())[0].Addr()
 	for name, want := range map[string]map[string]float64{
 		"sentinel_masters_count": {"": 1}, "sentinel_quorum_status": {"": 1},
@@ -153,6 +159,37 @@ func TestMetricsOfAHungRedis(t *testing.T) {
 	if want := map[string]float64{"primary/" + s.Addr(): 0}; !maps.Equal(up, want) {
 		t.Errorf("got %v; want %v", up, want)
 	}
+}
+
+// TestMetricsOfReadsFromReplicas: reads and writes are told of where they went.
+func TestMetricsOfReadsFromReplicas(t *testing.T) {
+	t.Parallel()
+	set := redistest.Sentinel(t, redistest.Options{})
+	c := open(t, set.Env("REDIS"), []topology.Option{
+		topology.WithMetrics(),
+		topology.WithBreaker("source", []string{"cache"}, func(string) string { return "cache" }),
+	}, "READ_FROM=replica")
+	redistest.Eventually(t, 60*time.Second, func() error {
+		if err := c.Get(t.Context(), "k").Err(); err != nil && err != redis.Nil {
+			return err
+		}
+		all := gather(t, c)
+		reads := 0.0
+		for name, n := range values(all["read_operations_total"]) {
+			if strings.HasPrefix(name, "replica/") {
+				reads += n
+			}
+		}
+		pools, open := values(all["read_pool_size"])[""], values(all["breaker_open"])
+		if reads == 0 || reads != values(all["replica_reads_total"])[""] || pools == 0 || open["cache"] != 0 || len(open) != 1 {
+			return fmt.Errorf("got %v reads of replicas, %v connections, breakers %v; want some", reads, pools, open)
+		}
+		if why := values(all["read_fallbacks_total"]); len(why) != 4 {
+			return fmt.Errorf("got %v; want four reasons", why)
+		}
+		lint(t, all)
+		return nil
+	})
 }
 
 func TestMetricsOfCluster(t *testing.T) {

@@ -77,17 +77,7 @@ func (c *readingClient) Close() error {
 // PoolStats returns the sum over all pools.
 func (c *readingClient) PoolStats() *redis.PoolStats {
 	sum := *c.primary.PoolStats()
-	for _, rdb := range c.r.pools() {
-		one := rdb.PoolStats()
-		sum.Hits += one.Hits
-		sum.Misses += one.Misses
-		sum.Timeouts += one.Timeouts
-		sum.WaitCount += one.WaitCount
-		sum.WaitDurationNs += one.WaitDurationNs
-		sum.TotalConns += one.TotalConns
-		sum.IdleConns += one.IdleConns
-		sum.StaleConns += one.StaleConns
-	}
+	c.r.addPools(&sum)
 	return &sum
 }
 

@@ -1,23 +1,22 @@
 package topology
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 )
 
-// Why a read that could have gone to a replica went to the primary. The set is
-// closed: it is a label.
+// Why a read did not go where it should have. The set is closed: it is a label.
 const (
-	readOwnWrite  = "own_write"  // this process has just written the key
-	readNoReplica = "no_replica" // no replica was fit
-	readFailed    = "failed"     // those that were tried did not answer
+	readOwnWrite  = "own_write"  // to the primary: this process has just written the key
+	readNoReplica = "no_replica" // to the primary: no replica was fit
+	readFailed    = "failed"     // to the primary: the replicas that were tried did not answer
+	readNoPrimary = "no_primary" // from there to a replica after all: the primary did not answer either
 )
 
 // readCounts are figures for metrics. Nodes that have left keep theirs.
 type readCounts struct {
 	own, noReplica, failed atomic.Int64
-	away                   atomic.Int64 // of own: replicas answered, since the primary did not
+	away                   atomic.Int64 // of these: replicas answered, since the primary did not
 
 	mu     sync.Mutex
 	served map[string]*atomic.Int64 // by a replica's address
@@ -39,8 +38,8 @@ func (c *readCounts) of(addr string) *atomic.Int64 {
 
 // A readFigures is what metrics tell of reads from replicas.
 type readFigures struct {
-	served    map[string]int64 // reads that a replica answered, by its address
-	fallBacks map[string]int64 // reads that the primary got instead, by reason
+	served    int64            // reads that replicas answered
+	fallBacks map[string]int64 // reads that went elsewhere, by reason
 }
 
 // readFigures returns the figures, and false if reads go to the primary alone.
@@ -49,14 +48,13 @@ func (c *Client) readFigures() (readFigures, bool) {
 		return readFigures{}, false
 	}
 	k := &c.reader.counts
-	k.mu.Lock()
-	served := maps.Clone(k.served)
-	k.mu.Unlock()
-	f := readFigures{served: map[string]int64{}, fallBacks: map[string]int64{
-		readOwnWrite: k.own.Load() - k.away.Load(), readNoReplica: k.noReplica.Load(), readFailed: k.failed.Load(),
+	f := readFigures{fallBacks: map[string]int64{
+		readOwnWrite: k.own.Load(), readNoReplica: k.noReplica.Load(), readFailed: k.failed.Load(), readNoPrimary: k.away.Load(),
 	}}
-	for addr, n := range served {
-		f.served[addr] = n.Load()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, n := range k.served {
+		f.served += n.Load()
 	}
 	return f, true
 }

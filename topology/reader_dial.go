@@ -94,3 +94,19 @@ func (r *reader) pools() []*redis.Client {
 	}
 	return all
 }
+
+// addPools adds up the figures of these clients' pools. Those of a client that was
+// closed are not kept.
+func (r *reader) addPools(sum *redis.PoolStats) {
+	for _, rdb := range r.pools() {
+		one := rdb.PoolStats()
+		sum.Hits += one.Hits
+		sum.Misses += one.Misses
+		sum.Timeouts += one.Timeouts
+		sum.WaitCount += one.WaitCount
+		sum.WaitDurationNs += one.WaitDurationNs
+		sum.TotalConns += one.TotalConns
+		sum.IdleConns += one.IdleConns
+		sum.StaleConns += one.StaleConns
+	}
+}
