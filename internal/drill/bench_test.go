@@ -48,7 +48,7 @@ func bouts() (list []bout) {
 	add(bout{name: "kill -9 and a dead sentinel, down-after 3000", options: down(3 * time.Second), cause: besides((*redisproc.Server).Kill)})
 	add(bout{name: "planned, down-after 3000", options: down(3 * time.Second), rate: 2500, planned: true, cause: handover(false)})
 	add(bout{name: "SENTINEL FAILOVER alone, down-after 3000", options: down(3 * time.Second), rate: 2500, cause: handover(true)})
-	cluster := redisproc.Options{NodeTimeout: 2 * time.Second}
+	cluster := redisproc.Options{NodeTimeout: 2 * time.Second, Args: clusterArgs}
 	add(bout{name: "cluster, kill -9, node-timeout 2000", mode: topology.Cluster, options: cluster, cause: kill})
 	add(bout{name: "cluster, SIGSTOP, node-timeout 2000", mode: topology.Cluster, options: cluster, cause: freeze, after: thaw})
 	add(bout{name: "cluster, planned, node-timeout 2000", mode: topology.Cluster, options: cluster, rate: 2500, planned: true, cause: handover(false)})

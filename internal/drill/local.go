@@ -17,14 +17,19 @@ type Local struct{ *redisproc.Set }
 // it.
 const LocalDownAfter = 3 * time.Second
 
+// clusterArgs keep a cluster working while one of its shards has no primary. Left
+// to its defaults, every node of it refuses everything, reads of replicas too,
+// from when the majority holds the primary for dead to the promotion.
+var clusterArgs = []string{"--cluster-require-full-coverage", "no", "--cluster-allow-reads-when-down", "yes"}
+
 // StartLocal starts servers in a mode, sentinel or cluster, as the plan sets them
 // up. The caller closes them.
 func StartLocal(ctx context.Context, mode topology.Mode) (*Local, error) {
-	start := redisproc.Sentinel
+	start, o := redisproc.Sentinel, redisproc.Options{DownAfter: LocalDownAfter}
 	if mode == topology.Cluster {
-		start = redisproc.Cluster
+		start, o.Args = redisproc.Cluster, clusterArgs
 	}
-	set, err := start(ctx, redisproc.Options{DownAfter: LocalDownAfter})
+	set, err := start(ctx, o)
 	if err != nil {
 		return nil, err
 	}

@@ -108,7 +108,9 @@ func (r *run) lines(d *dials) (out []Line) {
 	if ok {
 		hit := r.watch.hit(r.fault.Addr, promoted.Addr)
 		wrote := firstAnswer(r.load.writers, promoted.At, hit)
-		if m, ok := d.first(promoted.Addr, r.fault.At); ok && m.At.Before(wrote) { // else it had one already
+		// The client may see the promotion one probe before we do. What it connected
+		// earlier was for reads; and it may have had a connection already.
+		if m, ok := d.first(promoted.Addr, promoted.At.Add(-2*probeEvery)); ok && m.At.Before(wrote) {
 			add(m)
 		}
 		add(Moment{Name: FirstWrite, At: wrote})
