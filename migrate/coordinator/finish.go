@@ -35,7 +35,7 @@ func (t *term) finish(ctx context.Context, req FinishRequest) (res FinishResult,
 		if err != nil {
 			return res, fmt.Errorf("coordinator: %w", err)
 		}
-		if _, err := t.change(ctx, protocol.Change{Side: s, Old: recs[s].Record, New: next}, t.verb); err != nil {
+		if _, err := t.change(ctx, protocol.Change{Side: s, Old: recs[s].Record, New: next}, t.why()); err != nil {
 			return res, err
 		}
 	}

@@ -91,10 +91,9 @@ func (b *bench) latencyGate() {
 	l := b.care.Limits
 	bound := max(ms(l.P99), l.P99Ratio*p99[0])
 	switch {
-	case len(b.about) == 0:
 	case count[1] == 0:
 		b.add("latency of the target", Unknown, fmt.Sprintf("p99 at most %.1f ms", bound),
-			"give the members ShadowReads", "no member has used the target in the last minute")
+			"give the members ShadowReads", "no read was run on both sides in the last minute")
 	case count[1] < enoughReads:
 		b.judge("latency of the target", p99[1] <= bound, Warn, fmt.Sprintf("p99 at most %.1f ms", bound),
 			"wait for more, or give the members more ShadowReads", "p99 %.1f ms of only %d commands in the last minute; the source's is %.1f ms", p99[1], count[1], p99[0])
@@ -153,7 +152,9 @@ func (b *bench) hitGate() {
 		}
 	}
 	if reads[0] == 0 || reads[1] == 0 {
-		return // nobody reads: nothing misses
+		b.add("hits on the target", Unknown, fmt.Sprintf("at least %.1f %% of reads, or the source's share", 100*b.care.Limits.HitRate),
+			"give the members ShadowReads, unless the app does not read", "no read was run on both sides")
+		return
 	}
 	rate := func(i int) float64 { return float64(hits[i]) / float64(reads[i]) }
 	bound := min(b.care.Limits.HitRate, rate(0))

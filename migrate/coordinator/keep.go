@@ -115,7 +115,7 @@ func (s *syncer) progress() Progress {
 	case slots > 0:
 		p.Text = "waiting for the feeds"
 	case names > 0:
-		p.Text = fmt.Sprintf("%d names are to be compared", names)
+		p.Text = fmt.Sprintf("%d keys that have just changed are to be compared", names)
 	default:
 		p.Text = "the sides are equal as far as the feeds tell"
 	}

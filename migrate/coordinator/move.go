@@ -202,7 +202,7 @@ func (d *driver) take(ctx context.Context, ev event) {
 // tick looks at what nobody tells: the roll, and how much is dirty.
 func (d *driver) tick(ctx context.Context) (in protocol.Input) {
 	d.look(ctx)
-	if w := d.m.Stage() + ": " + d.m.WaitingFor(); w != d.said {
+	if w := d.doing(); w != d.said {
 		d.said = w
 		d.t.c.report("move", "%s", w)
 	}
@@ -211,6 +211,15 @@ func (d *driver) tick(ctx context.Context) (in protocol.Input) {
 		return d.dirty()
 	}
 	return in
+}
+
+// doing says what the move does, and whom it waits for if for anybody.
+func (d *driver) doing() string {
+	stage, waits := d.m.Stage(), d.m.WaitingFor()
+	if waits == stage {
+		return stage
+	}
+	return stage + ": " + waits
 }
 
 // look has the roll read, if the mover has asked for it.

@@ -28,7 +28,7 @@ const requestEvery = 150 * time.Millisecond
 type request struct {
 	Verb  string          `json:"verb"`
 	Args  json.RawMessage `json:"args,omitempty"`
-	Asker string          `json:"asker"`
+	Asker string          `json:"asker"` // the process that asks, for people
 }
 
 // An answer is what became of a request. Seq grows with each change.
@@ -98,7 +98,7 @@ func follow[T any](ctx context.Context, c *Coordinator, verb string, args any) (
 		return out, fmt.Errorf("coordinator: encode request: %w", err)
 	}
 	a := &asking{c: c, id: strings.ToLower(rand.Text()[:12])}
-	if err := a.put(ctx, request{Verb: verb, Args: text, Asker: processID()}); err != nil {
+	if err := a.put(ctx, request{Verb: verb, Args: text, Asker: thisProcess()}); err != nil {
 		return out, err
 	}
 	defer a.clear(ctx)

@@ -77,7 +77,7 @@ func (t *term) off(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("coordinator: %w", err)
 		}
-		if _, err := t.change(ctx, protocol.Change{Side: s, Old: recs[s].Record, New: next}, t.verb); err != nil {
+		if _, err := t.change(ctx, protocol.Change{Side: s, Old: recs[s].Record, New: next}, t.why()); err != nil {
 			return err
 		}
 	}

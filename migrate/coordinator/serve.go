@@ -29,7 +29,8 @@ type desk struct {
 
 // A job is a verb that was asked for.
 type job struct {
-	verb string
+	verb  string
+	asker string // another process, or nothing: our own
 
 	mu    sync.Mutex
 	end   context.CancelCauseFunc // ends it; nil before it has begun
@@ -37,7 +38,7 @@ type job struct {
 	dirty bool // ans has changed since it was written
 }
 
-func newJob(verb string) *job { return &job{verb: verb} }
+func newJob(verb, asker string) *job { return &job{verb: verb, asker: asker} }
 
 // cancel ends a job, for a reason.
 func (j *job) cancel(why error) {
@@ -139,7 +140,7 @@ func (d *desk) take(ctx context.Context, s protocol.Side, id, text string) {
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
 		r.Verb = "unreadable"
 	}
-	j := newJob(r.Verb)
+	j := newJob(r.Verb, r.Asker)
 	d.known[id] = j
 	d.t.log.Info("asked by another process", "op", r.Verb, "by", r.Asker)
 	d.wg.Go(func() {
@@ -219,6 +220,17 @@ func (d *desk) progress(p Progress) {
 		j.ans.Progress = j.ans.Progress[n-linesKept:]
 	}
 	j.dirty = true
+}
+
+// current returns the verb that runs, and which other process asked for it;
+// nothing if none runs.
+func (d *desk) current() (verb, asker string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.running == nil {
+		return "", ""
+	}
+	return d.running.verb, d.running.asker
 }
 
 // busy reports whether a verb runs or waits.

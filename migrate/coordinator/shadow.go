@@ -74,7 +74,7 @@ func perform[A, R any](ctx context.Context, c *Coordinator, verb string, args A,
 		if err := prepare(t, ctx); err != nil {
 			return err
 		}
-		return t.desk.do(ctx, newJob(verb), func(ctx context.Context) error {
+		return t.desk.do(ctx, newJob(verb, ""), func(ctx context.Context) error {
 			res, err = f(t, ctx, args)
 			return err
 		})

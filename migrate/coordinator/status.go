@@ -17,8 +17,8 @@ type Status struct {
 	Name        string         `json:"name"`
 	Phase       protocol.Phase `json:"phase"`
 	Epoch       uint64         `json:"epoch"`
-	Percent     map[string]int `json:"percent"`          // of each workload, on the target
-	Moving      *MovingStatus  `json:"moving,omitempty"` // a move that is under way
+	Percent     map[string]int `json:"percent"` // of each workload, on the target
+	Moving      *MovingStatus  `json:"moving"`  // a move that is under way, or null
 	Sides       SidesStatus    `json:"sides"`
 	Members     []MemberStatus `json:"members"`
 	Coordinator *LeaderStatus  `json:"coordinator,omitempty"` // who holds the lock
@@ -28,7 +28,7 @@ type Status struct {
 	Mirror      MirrorStatus   `json:"mirror"`
 	ShadowReads ReadsStatus    `json:"shadow_reads"`
 	Latency     LatencyStatus  `json:"latency"`
-	LastMove    *MoveReport    `json:"last_move,omitempty"`
+	LastMove    *MoveReport    `json:"last_move"`      // or null
 	Cold        []string       `json:"cold,omitempty"` // workloads that are not carried
 	Blockers    []string       `json:"blockers"`       // what keeps the migration from going on
 	WaitsFor    string         `json:"waits_for"`      // in one line
@@ -83,7 +83,7 @@ type LeaderStatus struct {
 
 // FeedsStatus tells since when the feeds of both sides have named every change.
 type FeedsStatus struct {
-	UnbrokenSince time.Time `json:"unbroken_since,omitzero"` // of the younger; zero if one is broken, or no coordinator runs
+	UnbrokenSince When      `json:"unbroken_since"` // of the younger; null if one is broken, or no coordinator runs
 	Source        FeedState `json:"source"`
 	Target        FeedState `json:"target"`
 }
@@ -243,9 +243,9 @@ func (b *bench) tellLive(ctx context.Context, st *Status, told [3]*Live) {
 	st.Sync, st.Dirty, st.WaitsFor = l.Sync, l.Dirty+l.Slots, l.WaitsFor
 	st.Feed = FeedsStatus{Source: l.Feed[0], Target: l.Feed[1]}
 	if l.Feed[0].Whole && l.Feed[1].Whole {
-		st.Feed.UnbrokenSince = l.Feed[0].Since
+		st.Feed.UnbrokenSince = When{l.Feed[0].Since}
 		if l.Feed[1].Since.After(l.Feed[0].Since) {
-			st.Feed.UnbrokenSince = l.Feed[1].Since
+			st.Feed.UnbrokenSince = When{l.Feed[1].Since}
 		}
 	}
 }

@@ -55,7 +55,7 @@ func status(t *testing.T, c *Coordinator) Status {
 
 // TestStatusFields holds the JSON against what scripts are promised.
 func TestStatusFields(t *testing.T) {
-	text, err := json.Marshal(Status{LastMove: &MoveReport{}, Moving: &MovingStatus{}, Members: []MemberStatus{{}}})
+	text, err := json.Marshal(Status{LastMove: &MoveReport{}, Members: []MemberStatus{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestStatusFields(t *testing.T) {
 	for at, fields := range map[string]string{
 		"":             "name phase epoch percent moving sides members sync feed dirty mirror shadow_reads latency last_move blockers next_steps",
 		"sides.source": side, "sides.target": side,
-		"members.0": "id version epoch lease_ms dirty", "sync": "done keys rate eta_s", "feed": "",
+		"members.0": "id version epoch lease_ms dirty", "sync": "done keys rate eta_s verified_at", "feed": "unbroken_since",
 		"mirror": "written failed dropped lag_ms", "shadow_reads": "compared different",
 		"latency.source": "p50_ms p99_ms", "latency.target": "p50_ms p99_ms",
 		"last_move": "prepare_ms hold_ms longest_wait_ms keys_compared keys_repaired",

@@ -297,7 +297,7 @@ func (v *verifier) count() {
 // tell reports how far it is.
 func (v *verifier) tell() {
 	v.mu.Lock()
-	p := Progress{Stage: "verify", Text: fmt.Sprintf("%d keys differ so far", len(v.left)), Keys: v.rep.Compared, Total: v.total}
+	p := Progress{Stage: "verify", Text: fmt.Sprintf("%d differ so far", len(v.left)), Keys: v.rep.Compared, Total: v.total}
 	v.mu.Unlock()
 	if took := time.Since(v.rep.Began).Seconds(); took > 0 {
 		p.Rate = float64(p.Keys) / took
