@@ -67,14 +67,38 @@ func (d *demo) check(ctx context.Context) error {
 	if err := rep.Refusal(); err != nil {
 		return err
 	}
-	for _, l := range rep.Lines {
-		if l.Verdict == coordinator.Warn {
-			d.screen.say("     warns of %s: %s", question(l), l.Figure)
-		}
+	if d.stage.mode == "embedded" {
+		d.screen.say("   A Redis inside a process lacks much of a real server, and is warned of:")
+	}
+	for _, line := range concerns(rep.Lines) {
+		d.screen.say("     warns of %s", line)
 	}
 	ok, warn, _ := tally(rep)
 	d.figures("%d checks are ok, %d warn, none refuses", ok, warn)
 	return nil
+}
+
+// concerns tells what is neither ok nor refused; what is so of both sides, once.
+func concerns(lines []coordinator.CheckLine) (out []string) {
+	sides := map[string]string{}
+	for _, l := range lines {
+		if l.Verdict == coordinator.OK || l.Verdict == coordinator.Refused {
+			continue
+		}
+		what := l.Check + ": " + l.Figure
+		if _, ok := sides[what]; !ok {
+			out = append(out, what)
+			sides[what] = l.Side
+		} else {
+			sides[what] = "both sides"
+		}
+	}
+	for i, what := range out {
+		if side := sides[what]; side != "" {
+			out[i] = side + ": " + what
+		}
+	}
+	return out
 }
 
 func (d *demo) cutover10(ctx context.Context) error {

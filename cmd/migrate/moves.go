@@ -40,7 +40,12 @@ func percents(of map[string]int) string {
 	}
 	var parts []string
 	for _, name := range sorted(of) {
-		parts = append(parts, fmt.Sprintf("%s %d %%", name, of[name]))
+		if of[name] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d %%", name, of[name]))
+		}
+	}
+	if len(parts) < len(of) {
+		parts = append(parts, "the others 0 %")
 	}
 	return strings.Join(parts, ", ") + " on the target"
 }
