@@ -22,7 +22,7 @@ type Coordinator struct {
 	log   *slog.Logger
 	sides [3]*side // by protocol.Side; for looking
 
-	verb sync.Mutex // held by the verb that leads
+	verb chan struct{} // 1: held by the verb that leads
 
 	mu   sync.Mutex
 	term *term // while a verb leads
@@ -42,7 +42,7 @@ func Open(o Options) (*Coordinator, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Coordinator{opts: o, log: o.Logger}
+	c := &Coordinator{opts: o, log: o.Logger, verb: make(chan struct{}, 1)}
 	name := control.ClientName(o.Name, "observer-"+processID())
 	for _, s := range protocol.Sides {
 		client, err := topology.Open(c.config(s), topology.WithName(name), topology.WithLogger(o.Logger))

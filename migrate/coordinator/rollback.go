@@ -43,7 +43,7 @@ func (t *term) rollback(ctx context.Context, req RollbackRequest) (res RollbackR
 		if err := t.waitObeyed(ctx); err != nil {
 			return res, err
 		}
-		if err := t.waitPassed(ctx); err != nil {
+		if err := t.waitPassed(ctx, stuckFor); err != nil {
 			return res, err
 		}
 		goal := t.goal(nil, 0)

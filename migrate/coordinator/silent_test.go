@@ -44,6 +44,10 @@ func TestFrozenMember(t *testing.T) {
 	})
 	redistest.Eventually(t, 10*time.Second, moreWrites(a))
 	a.journals = append(a.journals, ch.journal(t))
+	// Nobody shadows, so nobody repairs: a late write on either side would show.
+	if rep, err := c.Verify(t.Context(), VerifyRequest{}); err != nil {
+		t.Errorf("got %+v, %v; want no difference", rep, err)
+	}
 	a.verdict(t, s.target)
 }
 
