@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redistest"
 )
@@ -177,7 +178,7 @@ func TestOneHangingControlConnectionCostsNothing(t *testing.T) {
 	}
 	was := m.view.Load().pools[src]
 	for line := range strings.Lines(redistest.Do(t, source, "CLIENT", "LIST").(string)) {
-		if f := clientFields(line); f["cmd"] == "role" { // what a refresh ends with
+		if f := control.ClientFields(line); f["cmd"] == "role" { // what a refresh ends with
 			for _, l := range proxy.Links() {
 				if l.ServerAddr() == f["addr"] {
 					l.HoldReplies()

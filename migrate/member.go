@@ -2,13 +2,10 @@ package migrate
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,7 +93,7 @@ func (d *drainer) run(ctx context.Context) error {
 // newMember starts nothing: run does.
 func newMember(o Options) (*member, error) {
 	m := &member{
-		id: memberID(), opts: o, plan: newPlan(o.Workloads), digest: Plan(o.Workloads), log: o.Logger,
+		id: control.ProcessID(), opts: o, plan: newPlan(o.Workloads), digest: Plan(o.Workloads), log: o.Logger,
 		clock: clock{time.Now()}, closing: make(chan struct{}), duties: make(chan struct{}, 1),
 		proto: protocol.NewMember(),
 	}
@@ -116,17 +113,6 @@ func newMember(o Options) (*member, error) {
 	m.drain.register(m.mirror.drain)
 	m.view.Store(&view{blank: true, why: "the control record has not been read yet", changed: make(chan struct{})})
 	return m, nil
-}
-
-func memberID() string {
-	host, _ := os.Hostname()
-	host = strings.Map(func(r rune) rune {
-		if r <= ' ' || r > '~' || r == ':' {
-			return '-'
-		}
-		return r
-	}, host)
-	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8]))
 }
 
 func (m *member) clientName() string { return control.ClientName(m.opts.Name, m.id) }
