@@ -93,7 +93,7 @@ func (b *bench) latencyGate() {
 	switch {
 	case count[1] == 0:
 		b.add("latency of the target", Unknown, fmt.Sprintf("p99 at most %.1f ms", bound),
-			"give the members ShadowReads", "no read was run on both sides in the last minute")
+			"see that ShadowReads is on, unless the app does not read", "no read was run on both sides in the last minute")
 	case count[1] < enoughReads:
 		b.judge("latency of the target", p99[1] <= bound, Warn, fmt.Sprintf("p99 at most %.1f ms", bound),
 			"wait for more, or give the members more ShadowReads", "p99 %.1f ms of only %d commands in the last minute; the source's is %.1f ms", p99[1], count[1], p99[0])
@@ -153,7 +153,7 @@ func (b *bench) hitGate() {
 	}
 	if reads[0] == 0 || reads[1] == 0 {
 		b.add("hits on the target", Unknown, fmt.Sprintf("at least %.1f %% of reads, or the source's share", 100*b.care.Limits.HitRate),
-			"give the members ShadowReads, unless the app does not read", "no read was run on both sides")
+			"see that ShadowReads is on, unless the app does not read", "no read was run on both sides in the last minute")
 		return
 	}
 	bad, few := Refused, ""

@@ -59,17 +59,20 @@ type FeedState struct {
 func (t *term) publish(ctx context.Context) {
 	for {
 		more := pause(ctx, beatEvery)
-		text, err := json.Marshal(t.live())
-		if err == nil {
-			t.writeLive(ctx, text)
-		}
+		t.writeLive(ctx)
 		if !more {
 			return
 		}
 	}
 }
 
-func (t *term) writeLive(ctx context.Context, text []byte) {
+// writeLive writes Live as it is now. A write that overtakes another is set right
+// by the next.
+func (t *term) writeLive(ctx context.Context) {
+	text, err := json.Marshal(t.live())
+	if err != nil {
+		return // plain values
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatEvery)
 	defer cancel()
 	var wg sync.WaitGroup

@@ -22,6 +22,7 @@ func (t *term) moved(ctx context.Context, r *MoveReport, before map[string]int64
 		t.listenAfter(ctx, r, before)
 	}
 	t.noteMove(ctx, *r)
+	t.writeLive(ctx) // who asks for the status now is told of all of it
 }
 
 // listenAfter waits until every member has told how the move was for it.

@@ -32,10 +32,14 @@ func TestStatus(t *testing.T) {
 		t.Errorf("in shadow: got %+v; want two ready members, whole feeds, and who leads", st)
 	}
 	stop()
-	if _, err := watcher.Cutover(t.Context(), CutoverRequest{To: []int{10}}); err != nil {
+	res, err := watcher.Cutover(t.Context(), CutoverRequest{To: []int{10}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	st = status(t, watcher)
+	if st.LastMove != nil && st.LastMove.LongestWait != res.Moves[0].LongestWait {
+		t.Errorf("got a longest wait of %v ms; want %v, as the verb told", st.LastMove.LongestWait, res.Moves[0].LongestWait)
+	}
 	if st.Phase != protocol.Cutover || st.Percent["sessions"] != 10 || st.LastMove == nil || st.LastMove.HoldMS <= 0 {
 		t.Errorf("at 10 %%: got %+v; want the percentage and the last move", st)
 	}
