@@ -14,17 +14,6 @@ import (
 	"github.com/transload/transload/internal/redistest"
 )
 
-// lapses waits until the pool has lost its lease.
-func (p *pool) lapses(t *testing.T, m *member) {
-	t.Helper()
-	redistest.Eventually(t, protocol.LeaseFor+10*time.Second, func() error {
-		if p.valid(m.now()) {
-			return errors.New("the lease still holds")
-		}
-		return nil
-	})
-}
-
 // renewed waits for a pool of a new lease.
 func (m *member) renewed(t *testing.T, s protocol.Side, was *pool) *pool {
 	t.Helper()

@@ -58,7 +58,7 @@ func (d *demo) close() (err error) {
 	}
 	if d.end != nil {
 		d.end()
-		<-d.ended
+		_ = <-d.ended // that it was ended
 	}
 	for _, c := range []*coordinator.Coordinator{d.ask, d.boss} {
 		if c != nil {
