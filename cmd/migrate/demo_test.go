@@ -12,13 +12,17 @@ import (
 
 var passed = regexp.MustCompile(`(?m)^demo: PASS acknowledged=[1-9]\d* lost=0 differing=0 hold_median_ms=\d+\.\d hold_max_ms=\d+\.\d$`)
 
-// TestDemoEmbedded and TestDemoCluster are what a newcomer sees, with less load:
-// an embedded server is slow under the race detector, and compares all keys in
-// each hold. The one for Sentinel is left to `make real`, since each takes half a
-// minute.
-func TestDemoEmbedded(t *testing.T) { showDemo(t, "embedded", "30") }
-func TestDemoCluster(t *testing.T) {
+// TestDemoEmbedded is what a newcomer sees, with less load: an embedded server is
+// slow under the race detector, and compares all keys in each hold. Those with
+// real servers are left to `make real`, since each takes half a minute; the
+// journeys of internal/journey are the same moves.
+func TestDemoEmbedded(t *testing.T) {
 	t.Parallel() // most of it is waiting
+	showDemo(t, "embedded", "30")
+}
+func TestDemoCluster(t *testing.T) {
+	long(t)
+	t.Parallel()
 	showDemo(t, "cluster", "200")
 }
 func TestDemoSentinel(t *testing.T) {
