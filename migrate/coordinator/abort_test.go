@@ -17,6 +17,7 @@ import (
 // commit was written. The move is aborted: both records are as before but for
 // their stamps, the app writes on, and the same coordinator can move at once.
 func TestAbort(t *testing.T) {
+	t.Parallel() // so that its subtests wait beside everybody else's
 	for _, stage := range []protocol.Stage{protocol.Prepared, protocol.Held, protocol.Offered} {
 		t.Run(string(stage), func(t *testing.T) {
 			t.Parallel()

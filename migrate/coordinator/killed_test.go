@@ -86,6 +86,7 @@ func coordinatorProcess(t *testing.T, env map[string]string, stage protocol.Stag
 // its commit. The app is not kept waiting: members end the hold, or grant. The
 // next coordinator goes on from there, and nothing is lost.
 func TestKilledCoordinator(t *testing.T) {
+	t.Parallel() // so that its subtests wait beside everybody else's
 	for _, stage := range []protocol.Stage{protocol.Held, protocol.Committed} {
 		t.Run(string(stage), func(t *testing.T) {
 			t.Parallel()

@@ -103,6 +103,7 @@ func crash(t *testing.T, s sides, from protocol.Side, percent int, stage protoco
 // TestCrash kills the coordinator at each stage of a move. Whoever comes next
 // finds the state before the step, or behind it, and nothing is lost.
 func TestCrash(t *testing.T) {
+	t.Parallel() // so that its subtests wait beside everybody else's
 	for _, stage := range []protocol.Stage{protocol.Prepared, protocol.Held, protocol.Offered, protocol.Committed, protocol.Granted} {
 		t.Run(string(stage), func(t *testing.T) {
 			t.Parallel()
