@@ -210,8 +210,11 @@ func TestAHangingReplicaCostsNoLease(t *testing.T) {
 	next, err := r.rec[src].Abort("mv", r.stamp())
 	r.write(src, next, err)
 	for began := time.Now(); time.Since(began) < protocol.LeaseFor+2*time.Second; {
-		if err := m.set(t.Context(), "sess:1", "a"); err != nil {
-			t.Fatal(err)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		err := m.set(ctx, "sess:1", "a") // the first needs a new connection
+		cancel()
+		if err != nil {
+			t.Fatalf("%v after the record was changed: %v", time.Since(began), err)
 		}
 		pause(t.Context(), 10*time.Millisecond)
 	}

@@ -126,6 +126,13 @@ func (m *member) obeyed(s protocol.Side) protocol.Record {
 	return m.proto.Record(s)
 }
 
+// standing returns the records under which a connection to a side may begin.
+func (m *member) standing(s protocol.Side) []protocol.Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.proto.Standing(s)
+}
+
 // run starts the member's goroutines; close ends them.
 func (m *member) run(ctx context.Context) {
 	for _, s := range protocol.Sides {
