@@ -253,6 +253,7 @@ func TestAPlainPoolIsNotCarriedIntoShadow(t *testing.T) {
 
 // TestAnOldOperationKeepsAMemberFromAcknowledging: whatever view let it in.
 func TestAnOldOperationKeepsAMemberFromAcknowledging(t *testing.T) {
+	t.Parallel()
 	r, _, _ := twoServers(t)
 	m := r.member(r.options())
 	m.reaches(t, protocol.Off)
