@@ -19,7 +19,7 @@ test: ## vet, then unit and real-process tests; packages one at a time, since th
 real: ## what the fence leans on, five times over; then the demo in every mode
 	@.ci/needs
 	go test -race -p 1 -count 5 ./internal/sockets ./internal/redistest ./internal/faultproxy
-	LONG=1 go test -race -count 1 -run Demo ./cmd/migrate
+	LONG=1 go test -race -count 1 -parallel 1 -run Demo ./cmd/migrate
 
 bench: ## figures; run nothing else meanwhile
 	@.ci/needs

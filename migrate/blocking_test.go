@@ -30,6 +30,7 @@ func (p *pair) blockedOn(s protocol.Side, n int) {
 }
 
 func TestBlockingTimeouts(t *testing.T) {
+	t.Parallel()
 	p := realPair(t)
 	c := p.member()
 	ctx := t.Context()

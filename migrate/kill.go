@@ -109,7 +109,7 @@ func (m *member) killOwn(ctx context.Context, sd *memberSide) error {
 func (m *member) kill(ctx context.Context, node *redis.Client, list string, which func(id string) bool) error {
 	p := node.Pipeline()
 	for line := range strings.Lines(list) {
-		if f := clientFields(line); f["name"] == m.clientName() && which(f["id"]) {
+		if f := control.ClientFields(line); f["name"] == m.clientName() && which(f["id"]) {
 			p.Do(ctx, "client", "kill", "id", f["id"]) // 0 if it went by itself
 		}
 	}
@@ -148,15 +148,4 @@ func (m *member) replaced(ctx context.Context, sd *memberSide, addr string) bool
 		}
 	}
 	return true
-}
-
-// clientFields reads one line of CLIENT LIST.
-func clientFields(line string) map[string]string {
-	out := map[string]string{}
-	for f := range strings.FieldsSeq(line) {
-		if k, v, ok := strings.Cut(f, "="); ok {
-			out[k] = v
-		}
-	}
-	return out
 }

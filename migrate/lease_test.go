@@ -9,20 +9,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redistest"
 )
-
-// lapses waits until the pool has lost its lease.
-func (p *pool) lapses(t *testing.T, m *member) {
-	t.Helper()
-	redistest.Eventually(t, protocol.LeaseFor+10*time.Second, func() error {
-		if p.valid(m.now()) {
-			return errors.New("the lease still holds")
-		}
-		return nil
-	})
-}
 
 // renewed waits for a pool of a new lease.
 func (m *member) renewed(t *testing.T, s protocol.Side, was *pool) *pool {
@@ -177,7 +167,7 @@ func TestOneHangingControlConnectionCostsNothing(t *testing.T) {
 	}
 	was := m.view.Load().pools[src]
 	for line := range strings.Lines(redistest.Do(t, source, "CLIENT", "LIST").(string)) {
-		if f := clientFields(line); f["cmd"] == "role" { // what a refresh ends with
+		if f := control.ClientFields(line); f["cmd"] == "role" { // what a refresh ends with
 			for _, l := range proxy.Links() {
 				if l.ServerAddr() == f["addr"] {
 					l.HoldReplies()
@@ -220,8 +210,11 @@ func TestAHangingReplicaCostsNoLease(t *testing.T) {
 	next, err := r.rec[src].Abort("mv", r.stamp())
 	r.write(src, next, err)
 	for began := time.Now(); time.Since(began) < protocol.LeaseFor+2*time.Second; {
-		if err := m.set(t.Context(), "sess:1", "a"); err != nil {
-			t.Fatal(err)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		err := m.set(ctx, "sess:1", "a") // the first needs a new connection
+		cancel()
+		if err != nil {
+			t.Fatalf("%v after the record was changed: %v", time.Since(began), err)
 		}
 		pause(t.Context(), 10*time.Millisecond)
 	}
@@ -260,6 +253,7 @@ func TestAPlainPoolIsNotCarriedIntoShadow(t *testing.T) {
 
 // TestAnOldOperationKeepsAMemberFromAcknowledging: whatever view let it in.
 func TestAnOldOperationKeepsAMemberFromAcknowledging(t *testing.T) {
+	t.Parallel()
 	r, _, _ := twoServers(t)
 	m := r.member(r.options())
 	m.reaches(t, protocol.Off)

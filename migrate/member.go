@@ -2,13 +2,10 @@ package migrate
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,7 +95,7 @@ func (d *drainer) run(ctx context.Context) error {
 // newMember starts nothing: run does.
 func newMember(o Options) (*member, error) {
 	m := &member{
-		id: memberID(), opts: o, plan: newPlan(o.Workloads), digest: Plan(o.Workloads), log: o.Logger,
+		id: control.ProcessID(), opts: o, plan: newPlan(o.Workloads), digest: Plan(o.Workloads), log: o.Logger,
 		clock: clock{time.Now()}, closing: make(chan struct{}), duties: make(chan struct{}, 1),
 		proto: protocol.NewMember(),
 	}
@@ -121,17 +118,6 @@ func newMember(o Options) (*member, error) {
 	return m, nil
 }
 
-func memberID() string {
-	host, _ := os.Hostname()
-	host = strings.Map(func(r rune) rune {
-		if r <= ' ' || r > '~' || r == ':' {
-			return '-'
-		}
-		return r
-	}, host)
-	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8]))
-}
-
 func (m *member) clientName() string { return control.ClientName(m.opts.Name, m.id) }
 
 func (m *member) now() protocol.Instant { return m.clock.now() }
@@ -141,6 +127,13 @@ func (m *member) obeyed(s protocol.Side) protocol.Record {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.proto.Record(s)
+}
+
+// standing returns the records under which a connection to a side may begin.
+func (m *member) standing(s protocol.Side) []protocol.Record {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.proto.Standing(s)
 }
 
 // run starts the member's goroutines; close ends them.

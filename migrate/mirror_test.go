@@ -131,6 +131,7 @@ func TestDrainEndsUnderLoad(t *testing.T) {
 // writes; the app's own writes are as fast as before, the queue is bounded, and
 // the process does not spin. Then the target comes back and is caught up with.
 func TestADeadTargetCostsNothing(t *testing.T) {
+	t.Parallel()
 	for name, hurt := range map[string]func(*targetFault) (heal func()){
 		"killed": func(f *targetFault) func() {
 			f.must(f.server.Kill())

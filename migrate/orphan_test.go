@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/faultproxy"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redistest"
@@ -143,7 +144,7 @@ func appLink(t *testing.T, m *member, proxy *faultproxy.Proxy) *faultproxy.Link 
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := clientFields(text)["addr"]
+	addr := control.ClientFields(text)["addr"]
 	for _, l := range proxy.Links() {
 		if l.ServerAddr() == addr {
 			return l

@@ -61,15 +61,15 @@ func (m *member) newPool(side protocol.Side, gen uint64, leased bool) (*pool, er
 	p := &pool{side: side, gen: gen, leased: leased}
 	sd := m.sides[side]
 	check := func(ctx context.Context, _ *redis.Conn) error {
-		obeyed := m.obeyed(side) // first: what is asked of the server must be newer
+		standing := m.standing(side) // first: what is asked of the server must be newer
 		if p.stale.Load() {
 			return errStale
 		}
-		same, err := control.Check(ctx, sd.ctl, m.opts.Name, obeyed)
+		stands, err := control.Check(ctx, sd.ctl, m.opts.Name, standing)
 		if err != nil {
 			return err
 		}
-		if !same || p.stale.Load() {
+		if !stands || p.stale.Load() || leased && !p.valid(m.now()) {
 			m.nudge(side)
 			return errStale
 		}

@@ -176,6 +176,7 @@ func TestShadowReadsNeverWait(t *testing.T) {
 }
 
 func TestTheRollTellsWhatPeopleLookAt(t *testing.T) {
+	t.Parallel()
 	r, _, target := twoServers(t)
 	r.begin()
 	m := r.member(r.options())

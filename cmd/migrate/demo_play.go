@@ -58,7 +58,9 @@ func (d *demo) close() (err error) {
 	}
 	if d.end != nil {
 		d.end()
-		<-d.ended
+		if e := <-d.ended; !errors.Is(e, context.Canceled) {
+			err = errors.Join(err, e)
+		}
 	}
 	for _, c := range []*coordinator.Coordinator{d.ask, d.boss} {
 		if c != nil {

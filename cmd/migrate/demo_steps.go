@@ -67,14 +67,38 @@ func (d *demo) check(ctx context.Context) error {
 	if err := rep.Refusal(); err != nil {
 		return err
 	}
-	for _, l := range rep.Lines {
-		if l.Verdict == coordinator.Warn {
-			d.screen.say("     warns of %s: %s", question(l), l.Figure)
-		}
+	if d.stage.mode == "embedded" {
+		d.screen.say("   A Redis inside a process lacks much of a real server, and is warned of:")
+	}
+	for _, line := range concerns(rep.Lines) {
+		d.screen.say("     warns of %s", line)
 	}
 	ok, warn, _ := tally(rep)
 	d.figures("%d checks are ok, %d warn, none refuses", ok, warn)
 	return nil
+}
+
+// concerns tells what is neither ok nor refused; what is so of both sides, once.
+func concerns(lines []coordinator.CheckLine) (out []string) {
+	sides := map[string]string{}
+	for _, l := range lines {
+		if l.Verdict == coordinator.OK || l.Verdict == coordinator.Refused {
+			continue
+		}
+		what := l.Check + ": " + l.Figure
+		if _, ok := sides[what]; !ok {
+			out = append(out, what)
+			sides[what] = l.Side
+		} else {
+			sides[what] = "both sides"
+		}
+	}
+	for i, what := range out {
+		if side := sides[what]; side != "" {
+			out[i] = side + ": " + what
+		}
+	}
+	return out
 }
 
 func (d *demo) cutover10(ctx context.Context) error {
@@ -125,15 +149,19 @@ func (d *demo) rollback(ctx context.Context) error {
 	})
 }
 
-// tries is how often a command is given that gives its move up.
-const tries = 3
+// tries is how often a command is given that is refused, or gives its move up.
+const tries = 4
 
-// move gives a command, and lets the app work on what has come of it. A move that
-// was given up is no failure: nothing has moved, and the operator says it again.
+// move gives a command, and lets the app work on what has come of it. A refusal,
+// or a move that was given up, is no failure: nothing has moved, and the operator
+// says it again. On a busy machine a gate may find a side too slow for a moment.
 func (d *demo) move(ctx context.Context, give func() ([]coordinator.MoveReport, error)) error {
 	moves, err := give()
-	for n := 1; n < tries && errors.Is(err, coordinator.ErrAborted) && ctx.Err() == nil; n++ {
-		d.screen.say("   → given up, and back where it was: %v; it is said again", err)
+	for n := 1; n < tries && mayPass(err) && ctx.Err() == nil; n++ {
+		d.screen.say("   → %s; nothing has moved, and it is said again", outcomeOf(err).Error)
+		if err := d.run(ctx); err != nil {
+			return err
+		}
 		moves, err = give()
 	}
 	if err != nil {
@@ -151,6 +179,15 @@ func (d *demo) move(ctx context.Context, give func() ([]coordinator.MoveReport, 
 	m := moves[len(moves)-1]
 	d.figures("writes were held for %.1f ms, in which %d keys were compared and %d repaired", m.HoldMS, m.Compared, m.Repaired)
 	return nil
+}
+
+// mayPass reports whether a command may be given again as it is.
+func mayPass(err error) bool {
+	if errors.Is(err, coordinator.ErrAborted) {
+		return true
+	}
+	_, refused := errors.AsType[*coordinator.Refusal](err)
+	return refused
 }
 
 func (d *demo) verify(ctx context.Context) error {

@@ -7,17 +7,22 @@ import (
 	"testing"
 
 	"github.com/transload/transload/internal/load"
+	"github.com/transload/transload/migrate/coordinator"
 )
 
 var passed = regexp.MustCompile(`(?m)^demo: PASS acknowledged=[1-9]\d* lost=0 differing=0 hold_median_ms=\d+\.\d hold_max_ms=\d+\.\d$`)
 
-// TestDemoEmbedded and TestDemoCluster are what a newcomer sees, with less load:
-// an embedded server is slow under the race detector, and compares all keys in
-// each hold. The one for Sentinel is left to `make real`, since each takes half a
-// minute.
-func TestDemoEmbedded(t *testing.T) { showDemo(t, "embedded", "30") }
-func TestDemoCluster(t *testing.T) {
+// TestDemoEmbedded is what a newcomer sees, with less load: an embedded server is
+// slow under the race detector, and compares all keys in each hold. Those with
+// real servers are left to `make real`, since each takes half a minute; the
+// journeys of internal/journey are the same moves.
+func TestDemoEmbedded(t *testing.T) {
 	t.Parallel() // most of it is waiting
+	showDemo(t, "embedded", "30")
+}
+func TestDemoCluster(t *testing.T) {
+	long(t)
+	t.Parallel()
 	showDemo(t, "cluster", "200")
 }
 func TestDemoSentinel(t *testing.T) {
@@ -40,6 +45,19 @@ func showDemo(t *testing.T, mode, rate string) {
 		if !strings.Contains(r.out, title) {
 			t.Errorf("the story does not tell of %q:\n%s", title, r.out)
 		}
+	}
+}
+
+func TestConcerns(t *testing.T) {
+	got := concerns([]coordinator.CheckLine{
+		{Side: "source", Check: "fence", Verdict: coordinator.Warn, Figure: "none"},
+		{Side: "source", Check: "role", Verdict: coordinator.OK, Figure: "fine"},
+		{Side: "target", Check: "fence", Verdict: coordinator.Warn, Figure: "none"},
+		{Side: "target", Check: "clients", Verdict: coordinator.Unknown, Figure: "hidden"},
+		{Check: "census", Verdict: coordinator.Warn, Figure: "short"},
+	})
+	if want := "both sides: fence: none/target: clients: hidden/census: short"; strings.Join(got, "/") != want {
+		t.Errorf("got %q; want %q", got, want)
 	}
 }
 

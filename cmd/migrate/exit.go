@@ -91,7 +91,7 @@ func outcomeOf(err error) outcome {
 	}
 	if m, ok := errors.AsType[*topology.ModeError](err); ok {
 		o.Code, o.Gate, o.Next = codeRefused, "mode", m.Next
-		o.Figure = fmt.Sprintf("mode %s was told, but %s is %s", m.Told, m.Addr, m.Found)
+		o.Figure = fmt.Sprintf("%s was told, but %s is %s", m.Told, m.Addr, m.Found)
 		o.Error = "refused: mode: " + o.Figure
 	}
 	switch {

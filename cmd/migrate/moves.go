@@ -26,7 +26,7 @@ func movesTable(w io.Writer, phase fmt.Stringer, gates []coordinator.Gate, moves
 			continue
 		}
 		fmt.Fprintf(w, "  writes held\t%.1f ms; the app waited %.1f ms at most\n", m.HoldMS, m.LongestWait)
-		fmt.Fprintf(w, "  proven\t%s keys compared in the hold, %d repaired, in %d rounds\n", grouped(int64(m.Compared)), m.Repaired, m.Rounds)
+		fmt.Fprintf(w, "  proven\t%s keys compared in the hold, %d repaired, in %d rounds\n", grouped(m.Compared), m.Repaired, m.Rounds)
 		fmt.Fprintf(w, "  prepared in\t%.0f ms\n", m.PrepareMS)
 	}
 	fmt.Fprintf(w, "phase\t%v\n", phase)
@@ -40,7 +40,12 @@ func percents(of map[string]int) string {
 	}
 	var parts []string
 	for _, name := range sorted(of) {
-		parts = append(parts, fmt.Sprintf("%s %d %%", name, of[name]))
+		if of[name] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d %%", name, of[name]))
+		}
+	}
+	if len(parts) < len(of) {
+		parts = append(parts, "the others 0 %")
 	}
 	return strings.Join(parts, ", ") + " on the target"
 }

@@ -25,6 +25,14 @@ func TestRefusals(t *testing.T) {
 			},
 			args: []string{"shadow", "--no-members"}, code: codeRefused, text: "same server",
 		},
+		"same Redis by another name": {
+			prepare: func(_ *testing.T, p pair) pair {
+				p.env["REDIS_TARGET_URL"] = strings.Replace(p.env["REDIS_URL"], "127.0.0.1", "localhost", 1)
+				p.env["REDIS_TARGET_PASSWORD"] = p.env["REDIS_PASSWORD"]
+				return p
+			},
+			args: []string{"shadow", "--no-members"}, code: codeRefused, text: "same server",
+		},
 		"foreign data on the target": {
 			prepare: func(t *testing.T, p pair) pair {
 				p.client(t, p.target).Set(t.Context(), "theirs", "1", 0)

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -50,11 +51,7 @@ func run(ctx context.Context, getenv func(string) string, out io.Writer) error {
 func work(ctx context.Context, rdb redis.UniversalClient, phase func() string, out io.Writer) error {
 	said, acked, failed := time.Now(), 0, 0
 	for n := 0; ctx.Err() == nil; n++ {
-		user := n % 1000
-		if err := rdb.Set(ctx, fmt.Sprintf("sess:{%d}", user), n, 24*time.Hour).Err(); err != nil {
-			failed++
-		}
-		if err := rdb.Incr(ctx, fmt.Sprintf("rl:{%d}:visits", user)).Err(); err != nil {
+		if err := visit(ctx, rdb, n%1000); err != nil {
 			failed++
 		} else {
 			acked++
@@ -66,4 +63,18 @@ func work(ctx context.Context, rdb redis.UniversalClient, phase func() string, o
 		time.Sleep(time.Millisecond)
 	}
 	return nil
+}
+
+// visit is one page that one user asks for: the session is read, or begun, and
+// the visit counted.
+func visit(ctx context.Context, rdb redis.UniversalClient, user int) error {
+	session := fmt.Sprintf("sess:{%d}", user)
+	err := rdb.Get(ctx, session).Err()
+	if errors.Is(err, redis.Nil) {
+		err = rdb.Set(ctx, session, time.Now().Unix(), 24*time.Hour).Err()
+	}
+	if err != nil {
+		return err
+	}
+	return rdb.Incr(ctx, fmt.Sprintf("rl:{%d}:visits", user)).Err()
 }

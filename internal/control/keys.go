@@ -37,10 +37,6 @@ func Prefix(name string) string { return "transload:{" + name + "}:" }
 // never copied or compared.
 const Reserved = "transload:{"
 
-// ClientName is the name of every connection of a process: the fence finds them
-// by it.
-func ClientName(name, process string) string { return "transload:" + name + ":" + process }
-
 // ValidName refuses a migration's name that would break its keys or the name of
 // its connections.
 func ValidName(name string) error {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -229,10 +230,10 @@ func orMalformed(err error) error {
 	return err
 }
 
-// Check compares the record that the side has now with the one that a new
-// connection's owner obeys. It is asked on every new connection, on a
+// Check reports whether the record that the side has now is one of those that
+// stand for a new connection's owner. It is asked on every new connection, on a
 // connection of its own: a command before its answer could overtake a fence.
-func Check(ctx context.Context, m Masters, name string, obeyed protocol.Record) (same bool, err error) {
+func Check(ctx context.Context, m Masters, name string, standing []protocol.Record) (stands bool, err error) {
 	key := KeysOf(name).Control
 	node, err := m.MasterFor(ctx, key)
 	if err != nil {
@@ -246,7 +247,7 @@ func Check(ctx context.Context, m Masters, name string, obeyed protocol.Record) 
 	if err != nil {
 		return false, err
 	}
-	return rec.Same(obeyed), nil
+	return slices.ContainsFunc(standing, rec.Same), nil
 }
 
 // Lacks reports whether a server does not know a command or a form of it, or

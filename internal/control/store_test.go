@@ -292,7 +292,7 @@ func TestCheck(t *testing.T) {
 			obeyed protocol.Record
 			want   bool
 		}{{protocol.Record{}, true}, {one, false}} {
-			if got, err := Check(t.Context(), s.masters, name, tt.obeyed); got != tt.want || err != nil {
+			if got, err := Check(t.Context(), s.masters, name, []protocol.Record{tt.obeyed}); got != tt.want || err != nil {
 				t.Errorf("no record, obeying %d: got %v, %v; want %v", tt.obeyed.Epoch, got, err, tt.want)
 			}
 		}
@@ -301,7 +301,7 @@ func TestCheck(t *testing.T) {
 			obeyed protocol.Record
 			want   bool
 		}{{protocol.Record{}, false}, {one, true}, {two, false}} {
-			if got, err := Check(t.Context(), s.masters, name, tt.obeyed); got != tt.want || err != nil {
+			if got, err := Check(t.Context(), s.masters, name, []protocol.Record{tt.obeyed}); got != tt.want || err != nil {
 				t.Errorf("obeying %d: got %v, %v; want %v", tt.obeyed.Epoch, got, err, tt.want)
 			}
 		}

@@ -1,25 +1,14 @@
 package feed
 
 import (
-	"bufio"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
-
-// ErrNoTracking means that a server cannot say which keys change: it does not
-// know CLIENT TRACKING (before 6.0, or not a real Redis) or does not allow it.
-// The only proof of equality is then a full pass.
-var ErrNoTracking = errors.New("feed: the server has no CLIENT TRACKING, or does not allow it")
 
 // Errors that end a tracking connection, and with it a generation.
 var (
@@ -30,22 +19,8 @@ var (
 	errSilent      = errors.New("the server does not answer")
 )
 
-// quiet is a channel to which nobody publishes.
-const quiet = "transload:feed"
-
 // readBuffer suits names by the hundred; it is also the longest line.
 const readBuffer = 64 << 10
-
-// An Identity tells which server, and which time of its being a master, a
-// tracking connection leads to.
-type Identity struct {
-	Addr string
-	// RunID is of the process. It is empty where a service hides it.
-	RunID string
-	// ReplID is of the history of writes: a server that becomes a replica, or
-	// a replica that becomes a master, gets another.
-	ReplID string
-}
 
 // A conn is a connection on which tracking is on. One goroutine runs serve;
 // any may ask.
@@ -68,111 +43,6 @@ type request struct {
 	replies []any
 	err     error
 	done    chan struct{}
-}
-
-// dial connects to a master and turns tracking on. From then on changes are
-// handed to in's handlers, once serve runs.
-func dial(ctx context.Context, opt *redis.Options, cluster bool, in reader) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, opt.DialTimeout)
-	defer cancel()
-	nc, err := opt.Dialer(ctx, opt.Network, opt.Addr)
-	if err != nil {
-		return nil, err
-	}
-	in.Reader = bufio.NewReaderSize(nc, readBuffer)
-	c := &conn{net: nc, in: in, self: Identity{Addr: opt.Addr}}
-	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	if err = c.handshake(ctx, opt, cluster); err == nil && !stop() {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		stop()
-		return nil, errors.Join(err, nc.Close())
-	}
-	return c, nil
-}
-
-// handshake authenticates, turns tracking on, and only then asks who the
-// server is: what it says holds since before the first name.
-func (c *conn) handshake(ctx context.Context, opt *redis.Options, cluster bool) error {
-	hello := []string{"hello", "3"}
-	if user, password, err := credentials(ctx, opt); err != nil {
-		return err
-	} else if password != "" {
-		hello = append(hello, "auth", user, password)
-	}
-	if opt.ClientName != "" {
-		hello = append(hello, "setname", opt.ClientName)
-	}
-	if reply, err := c.first(hello); err != nil {
-		return refusal(reply, err)
-	}
-	if reply, err := c.first([]string{"client", "tracking", "on", "bcast"}); err != nil {
-		return refusal(reply, err)
-	}
-	// SUBSCRIBE answers out of band, or with an error where the channel is not
-	// allowed; then the feed does without the server's limit.
-	if _, err := c.net.Write(encode([]string{"subscribe", quiet}, []string{"ping"})); err != nil {
-		return err
-	}
-	for pong := any(nil); pong != "PONG"; {
-		var err error
-		if pong, err = c.in.next(); err != nil {
-			return err
-		}
-	}
-	return c.identify(cluster)
-}
-
-// refusal tells a server that has no tracking from one that has no time.
-func refusal(reply any, err error) error {
-	text, ok := reply.(replyError)
-	if ok && (strings.HasPrefix(string(text), "ERR ") || strings.HasPrefix(string(text), "NOPERM ") ||
-		strings.HasPrefix(string(text), "NOPROTO ")) {
-		return fmt.Errorf("%w: %w", ErrNoTracking, text)
-	}
-	return err
-}
-
-// first sends a command during the handshake and returns its reply, which is
-// also the error if it is one.
-func (c *conn) first(command []string) (any, error) {
-	if _, err := c.net.Write(encode(command)); err != nil {
-		return nil, err
-	}
-	reply, err := c.in.next()
-	if err != nil {
-		return nil, err
-	}
-	if refused, ok := reply.(replyError); ok {
-		return reply, refused
-	}
-	return reply, nil
-}
-
-func (c *conn) identify(cluster bool) error {
-	server, err := c.first([]string{"info", "server"})
-	if err != nil {
-		return err
-	}
-	replication, err := c.first([]string{"info", "replication"})
-	if err != nil {
-		return err
-	}
-	c.self.RunID = field(server, "run_id")
-	c.self.ReplID = field(replication, "master_replid")
-	if field(replication, "role") != "master" {
-		return errNotMaster
-	}
-	if !cluster {
-		return nil
-	}
-	slots, err := c.first([]string{"cluster", "slots"})
-	if err != nil {
-		return err
-	}
-	c.owned, err = slotMap(slots)
-	return err
 }
 
 // serve reads until the connection ends, and says why it did. Handlers are
@@ -276,21 +146,6 @@ func (c *conn) watermark(ctx context.Context) error {
 	return nil
 }
 
-// credentials are those with which go-redis would log in.
-func credentials(ctx context.Context, opt *redis.Options) (user, password string, err error) {
-	user, password = opt.Username, opt.Password
-	switch {
-	case opt.CredentialsProviderContext != nil:
-		user, password, err = opt.CredentialsProviderContext(ctx)
-	case opt.CredentialsProvider != nil:
-		user, password = opt.CredentialsProvider()
-	}
-	if user == "" {
-		user = "default"
-	}
-	return user, password, err
-}
-
 // encode writes commands as a server reads them.
 func encode(commands ...[]string) []byte {
 	var b []byte
@@ -302,44 +157,4 @@ func encode(commands ...[]string) []byte {
 		}
 	}
 	return b
-}
-
-// field returns a line of INFO.
-func field(info any, name string) string {
-	text, _ := info.(string)
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
-// slotMap digests who owns which slots out of CLUSTER SLOTS; replicas do not
-// matter.
-func slotMap(reply any) (string, error) {
-	ranges, ok := reply.([]any)
-	if !ok {
-		return "", fmt.Errorf("%w: %T for CLUSTER SLOTS", errProtocol, reply)
-	}
-	lines := make([]string, 0, len(ranges))
-	for _, r := range ranges {
-		parts, _ := r.([]any)
-		if len(parts) < 3 {
-			return "", fmt.Errorf("%w: %d parts of a slot range", errProtocol, len(parts))
-		}
-		lines = append(lines, fmt.Sprintln(parts[0], parts[1], nodeID(parts[2])))
-	}
-	slices.Sort(lines)
-	sum := sha256.Sum256([]byte(strings.Join(lines, "")))
-	return string(sum[:]), nil
-}
-
-// nodeID is the third part of a node, where it has one.
-func nodeID(node any) any {
-	parts, _ := node.([]any)
-	if len(parts) < 3 {
-		return node
-	}
-	return parts[2]
 }

@@ -42,6 +42,7 @@ func TestAsynq(t *testing.T) {
 	}
 	for name, target := range targets {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // a migration waits more than it works
 			j := begin(t, 2, target(t))
 			done := &ledger{runs: map[string]int{}}
 			serve(t, j.members[0], done)

@@ -23,6 +23,7 @@ func TestConsumerGroups(t *testing.T) {
 	}
 	for name, target := range targets {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // a migration waits more than it works
 			j := begin(t, 2, target(t))
 			var keys []string
 			for i := range 6 {

@@ -112,16 +112,16 @@ var largeKeys = map[string]struct{ make, change, action string }{
 // TestLarge copies keys of 50,000 elements, changes them a little and mends
 // them, while no single command holds either server for long.
 func TestLarge(t *testing.T) {
-	b := &bench{}
-	b.a, b.ca = realSide(t, "--slowlog-log-slower-than", "1000")
-	b.b, b.cb = realSide(t, "--slowlog-log-slower-than", "1000")
-	size := &sizeHook{}
-	opts := Options{Move: "move-1"}
-	b.ca.AddHook(size)
-	b.cb.AddHook(size)
 	for what, tt := range largeKeys {
 		t.Run(what, func(t *testing.T) {
-			size.most.Store(0)
+			t.Parallel()
+			b := &bench{}
+			b.a, b.ca = realSide(t, "--slowlog-log-slower-than", "1000")
+			b.b, b.cb = realSide(t, "--slowlog-log-slower-than", "1000")
+			size := &sizeHook{}
+			opts := Options{Move: "move-1"}
+			b.ca.AddHook(size)
+			b.cb.AddHook(size)
 			at := time.Now().Add(time.Hour).UnixMilli()
 			script := func(source string) {
 				t.Helper()
@@ -199,12 +199,12 @@ func (b *bench) settled(t *testing.T, at int64) {
 // ends as what it became.
 func TestLargeReplaced(t *testing.T) {
 	b := benches["dump"](t)
-	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
+	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 50_000), 1, "k")
 	checks := 0
 	opts := Options{Check: func() error {
 		if checks++; checks == 5 {
 			do(t, b.ca, "DEL", "k")
-			do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["zset"].make, 20_000), 1, "k")
+			do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["zset"].make, 50_000), 1, "k")
 		}
 		return nil
 	}}
@@ -223,7 +223,7 @@ func TestLargeReplaced(t *testing.T) {
 // not come back as a part of itself.
 func TestMirrorExpires(t *testing.T) {
 	b := benches["dump"](t)
-	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
+	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 50_000), 1, "k")
 	if _, err := Sync(t.Context(), b.a, b.b, []string{"k"}, Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestMirrorExpires(t *testing.T) {
 // though what came late looks like one.
 func TestLateHalf(t *testing.T) {
 	b := benches["dump"](t)
-	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
+	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 50_000), 1, "k")
 	checks := 0
 	opts := Options{Check: func() error {
 		if checks++; checks == 5 {

@@ -100,7 +100,7 @@ func (l *large) copyText(ctx context.Context, t *temp) (length int64, err error)
 		}
 		piece, _ := text.(string)
 		if piece == "" {
-			return length, nil
+			return length, l.emptied(length)
 		}
 		if _, err := t.fill(ctx, []any{"append", t.name, piece}); err != nil {
 			return 0, err
@@ -139,7 +139,8 @@ func (l *large) copyKeyed(ctx context.Context, t *temp) (length int64, err error
 	return length, errors.Join(err, l.emptied(length))
 }
 
-// emptied is for a key that turned out to hold nothing: it is gone.
+// emptied is for a key that turned out to hold nothing: it is gone, or was
+// replaced (what is an empty string from the start is copied whole).
 func (l *large) emptied(length int64) error {
 	if length == 0 {
 		return errChanged

@@ -2,6 +2,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -126,7 +127,7 @@ func (w *worker) read(ctx context.Context) {
 		}
 	})
 	got, err := w.c.Get(ctx, key).Int64()
-	if err == redis.Nil {
+	if errors.Is(err, redis.Nil) {
 		got, err = 0, nil
 	}
 	if w.failed(err) {

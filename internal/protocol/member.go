@@ -220,6 +220,18 @@ func (sd *memberSide) takesNothing() bool {
 	return sd.lease.RunID != "" && !sd.outcome() && maps.Equal(sd.newer.Cuts, sd.rec.Cuts)
 }
 
+// Standing returns the records under which a new connection to a side may
+// begin: the one that is obeyed, and a newer one that a replica has yet to
+// confirm, if it differs by no move and takes nothing. While a move is under way
+// it may not: who was fenced finds by that record that it was left behind.
+func (m *Member) Standing(s Side) []Record {
+	sd := &m.sides[s]
+	if sd.newer.Empty() || sd.newer.Move != nil || sd.newer.Phase != sd.rec.Phase || !sd.takesNothing() {
+		return []Record{sd.rec}
+	}
+	return []Record{sd.rec, sd.newer}
+}
+
 func (m *Member) obey(s Side, seen Seen, now Instant) {
 	sd := &m.sides[s]
 	sd.rec = seen.Record

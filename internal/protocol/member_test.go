@@ -126,6 +126,36 @@ func TestMemberKeepsItsLeaseWhileAReplicaHangs(t *testing.T) {
 	}
 }
 
+func TestMemberConnectsWhileAReplicaHangs(t *testing.T) {
+	g, k := stands(t, Source, "", "")
+	prepared, _ := stands(t, Source, Prepared, "")
+	held, _ := stands(t, Source, Held, "")
+	committed, _ := stands(t, Source, Committed, Offered)
+	for name, tt := range map[string]struct {
+		obeyed, newer Record
+		want          int // records under which a connection may begin
+	}{
+		"an abort of what was not obeyed": {g, func() Record { g, _ := stands(t, Source, "", Offered); return g }(), 2},
+		"a preparation":                   {g, prepared, 1},
+		"a hold":                          {g, held, 1},
+		"a commit":                        {held, committed, 1},
+		"the end":                         {g, func() Record { r := g; r.Epoch, r.Phase, r.Nonce = 99, Done, "end"; return r }(), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t)
+			d.obeys(g, k)
+			if tt.obeyed.Epoch > 1 {
+				d.obeys(tt.obeyed)
+			}
+			s := tt.newer.Side
+			d.hear(tt.newer, "run-"+s.String(), false)
+			if got := d.m.Standing(s); len(got) != tt.want || !got[0].Same(d.m.Record(s)) {
+				t.Errorf("got %d records, the first of epoch %d; want %d, the obeyed one first", len(got), got[0].Epoch, tt.want)
+			}
+		})
+	}
+}
+
 func TestMemberObeysAnOutcomeAfterAGrace(t *testing.T) {
 	g, k := stands(t, Source, "", "")
 	held, offered := stands(t, Source, Held, Offered)

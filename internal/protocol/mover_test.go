@@ -3,6 +3,7 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -126,7 +127,7 @@ func (b *bench) wants(kinds ...Kind) {
 	for _, o := range b.todo {
 		got = append(got, o.Kind)
 	}
-	if fmt.Sprint(got) != fmt.Sprint(kinds) {
+	if !slices.Equal(got, kinds) {
 		b.t.Fatalf("wants %v at %v; want %v", got, b.m.stage, kinds)
 	}
 }

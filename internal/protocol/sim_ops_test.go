@@ -1,6 +1,9 @@
 package protocol
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // opTimeout is the app's read time-out.
 const opTimeout = 700 * time.Millisecond
@@ -187,7 +190,7 @@ func (sm *simMember) take(p *pool, shard int, f func(*conn)) {
 		p.open = append(p.open, c)
 		readSide(&sm.proc, p.side, func(_ []Entry, r *Written) {
 			now := sm.now()
-			ok := r != nil && !p.closed && r.Current.Same(sm.m.Record(p.side)) && sm.m.Lease(p.side).Valid(now) &&
+			ok := r != nil && !p.closed && slices.ContainsFunc(sm.m.Standing(p.side), r.Current.Same) && sm.m.Lease(p.side).Valid(now) &&
 				(!p.both || sm.m.Lease(p.side.Other()).Valid(now))
 			if !ok {
 				c.close()

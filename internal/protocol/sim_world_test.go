@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"time"
 )
 
@@ -131,10 +130,6 @@ func (w *world) log(format string, args ...any) {
 	if w.tracing {
 		w.trace = append(w.trace, fmt.Sprintf("%12v ", w.t)+fmt.Sprintf(format, args...))
 	}
-}
-
-func (w *world) tail(n int) string {
-	return strings.Join(w.trace[max(0, len(w.trace)-n):], "\n")
 }
 
 // between draws a duration from [lo, hi).

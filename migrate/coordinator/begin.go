@@ -34,7 +34,7 @@ func (t *term) begin(ctx context.Context) error {
 	if err := t.keepSettings(ctx); err != nil {
 		return err
 	}
-	why := fmt.Sprintf("%s; %d entries on the rolls", t.verb, len(roll))
+	why := fmt.Sprintf("%s; %d entries on the rolls", t.why(), len(roll))
 	for _, s := range protocol.Sides {
 		recs, err := t.readBoth(ctx)
 		if err != nil {

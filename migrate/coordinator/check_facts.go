@@ -211,7 +211,7 @@ func (k *checker) learnNode(ctx context.Context, client *topology.Client, n *nod
 	}
 	text, n.clientsErr = conn.Do(ctx, "client", "list").Text()
 	for line := range strings.Lines(text) {
-		n.clients = append(n.clients, clientFields(line))
+		n.clients = append(n.clients, control.ClientFields(line))
 	}
 	if client.Mode() == topology.Cluster {
 		text, _ = conn.ClusterInfo(ctx).Result()

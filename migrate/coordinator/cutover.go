@@ -34,7 +34,7 @@ func (t *term) readyToMove(ctx context.Context) error {
 	if err := t.waitObeyed(ctx); err != nil {
 		return err
 	}
-	return t.waitPassed(ctx)
+	return t.waitPassed(ctx, stuckFor)
 }
 
 func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResult, err error) {
@@ -56,7 +56,7 @@ func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResu
 		if err := t.waitObeyed(ctx); err != nil { // right after a move a member may not have said so yet
 			return res, err
 		}
-		if err := t.waitPassed(ctx); err != nil {
+		if err := t.waitPassed(ctx, stuckFor); err != nil {
 			return res, err
 		}
 		if res.Gates, err = t.gates(ctx, protocol.Source, goal, req.Care); err != nil {

@@ -103,24 +103,13 @@ func fenceNode(ctx context.Context, client *topology.Client, addr string, names 
 // below returns the ids of connections of those names that are older than mark.
 func below(list string, names map[string]bool, mark int64) (ids []int64) {
 	for line := range strings.Lines(list) {
-		f := clientFields(line)
+		f := control.ClientFields(line)
 		id, err := strconv.ParseInt(f["id"], 10, 64)
 		if err == nil && id < mark && names[f["name"]] {
 			ids = append(ids, id)
 		}
 	}
 	return ids
-}
-
-// clientFields reads one line of CLIENT LIST.
-func clientFields(line string) map[string]string {
-	out := map[string]string{}
-	for f := range strings.FieldsSeq(line) {
-		if k, v, ok := strings.Cut(f, "="); ok {
-			out[k] = v
-		}
-	}
-	return out
 }
 
 // infoField returns one field of an INFO reply.

@@ -20,7 +20,8 @@ func (c *Coordinator) Finish(ctx context.Context, req FinishRequest) (FinishResu
 }
 
 func (t *term) finish(ctx context.Context, req FinishRequest) (res FinishResult, err error) {
-	if p := t.known().phase(); p != protocol.Soak {
+	p := t.known().phase()
+	if res.Phase = p.String(); p != protocol.Soak {
 		return res, refuse("phase", "cut over to 100 % first", "the migration is in %v", p)
 	}
 	if res.Gates, err = t.finishGates(ctx, req); err != nil {
@@ -35,7 +36,7 @@ func (t *term) finish(ctx context.Context, req FinishRequest) (res FinishResult,
 		if err != nil {
 			return res, fmt.Errorf("coordinator: %w", err)
 		}
-		if _, err := t.change(ctx, protocol.Change{Side: s, Old: recs[s].Record, New: next}, t.verb); err != nil {
+		if _, err := t.change(ctx, protocol.Change{Side: s, Old: recs[s].Record, New: next}, t.why()); err != nil {
 			return res, err
 		}
 	}

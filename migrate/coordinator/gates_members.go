@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -148,7 +149,7 @@ func bypasses(ctx context.Context, sd *side, name string) (out []bypass) {
 			return err // where connections cannot be listed nobody can be named
 		}
 		for line := range strings.Lines(list) {
-			f := clientFields(line)
+			f := control.ClientFields(line)
 			if strings.HasPrefix(f["name"], "transload:"+name+":") || !writes(f["cmd"]) {
 				continue
 			}

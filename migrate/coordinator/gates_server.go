@@ -61,7 +61,7 @@ func bytes(n int64) string {
 // finishGates judge the end of a migration: the sides must be equal to the last,
 // and the target must have proven itself for long enough.
 func (t *term) finishGates(ctx context.Context, req FinishRequest) ([]Gate, error) {
-	if err := t.waitPassed(ctx); err != nil {
+	if err := t.waitPassed(ctx, stuckFor); err != nil {
 		return nil, err
 	}
 	b, err := t.c.look(ctx, t, protocol.Source, nil, req.Care)

@@ -74,8 +74,8 @@ func (b *bench) holdGate() {
 		"about %v expected at the worst: a round trip takes %v, and %d streams are compared in it", need.Round(time.Millisecond), trip.Round(time.Microsecond), streams)
 }
 
-// enoughReads is how many commands a p99 must come from to refuse by it: of
-// fewer, it is but the slowest few.
+// enoughReads is how many commands a p99, or a share of hits, must come from to
+// refuse by it: of fewer, it is but chance.
 const enoughReads = 500
 
 // latencyGate compares what the members measured on both sides.
@@ -91,10 +91,9 @@ func (b *bench) latencyGate() {
 	l := b.care.Limits
 	bound := max(ms(l.P99), l.P99Ratio*p99[0])
 	switch {
-	case len(b.about) == 0:
 	case count[1] == 0:
 		b.add("latency of the target", Unknown, fmt.Sprintf("p99 at most %.1f ms", bound),
-			"give the members ShadowReads", "no member has used the target in the last minute")
+			"see that ShadowReads is on, unless the app does not read", "no read was run on both sides in the last minute")
 	case count[1] < enoughReads:
 		b.judge("latency of the target", p99[1] <= bound, Warn, fmt.Sprintf("p99 at most %.1f ms", bound),
 			"wait for more, or give the members more ShadowReads", "p99 %.1f ms of only %d commands in the last minute; the source's is %.1f ms", p99[1], count[1], p99[0])
@@ -153,12 +152,18 @@ func (b *bench) hitGate() {
 		}
 	}
 	if reads[0] == 0 || reads[1] == 0 {
-		return // nobody reads: nothing misses
+		b.add("hits on the target", Unknown, fmt.Sprintf("at least %.1f %% of reads, or the source's share", 100*b.care.Limits.HitRate),
+			"see that ShadowReads is on, unless the app does not read", "no read was run on both sides in the last minute")
+		return
+	}
+	bad, few := Refused, ""
+	if min(reads[0], reads[1]) < enoughReads {
+		bad, few = Warn, fmt.Sprintf(", of only %d reads", reads[1])
 	}
 	rate := func(i int) float64 { return float64(hits[i]) / float64(reads[i]) }
 	bound := min(b.care.Limits.HitRate, rate(0))
-	b.judge("hits on the target", rate(1) >= bound, Refused, fmt.Sprintf("at least %.1f %%", 100*bound),
-		"wait until the sync has caught up, or mark the workload cold", "%.1f %%; on the source %.1f %%", 100*rate(1), 100*rate(0))
+	b.judge("hits on the target", rate(1) >= bound, bad, fmt.Sprintf("at least %.1f %%", 100*bound),
+		"wait until the sync has caught up, or mark the workload cold", "%.1f %%; on the source %.1f %%%s", 100*rate(1), 100*rate(0), few)
 }
 
 func (b *bench) cold(workload string) bool {

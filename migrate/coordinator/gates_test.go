@@ -16,7 +16,7 @@ func sound() *bench {
 	about := migrate.About{
 		Workloads: []migrate.Workload{{Name: "w", Prefixes: []string{"w:"}}},
 		Latency:   [2]migrate.Latency{{Count: 1000, P99MS: 4}, {Count: 1000, P99MS: 5}},
-		Shadow:    map[string]migrate.ShadowRead{"w": {Compared: 10, Reads: [2]int64{100, 100}, Hits: [2]int64{90, 90}}},
+		Shadow:    map[string]migrate.ShadowRead{"w": {Compared: 10, Reads: [2]int64{1000, 1000}, Hits: [2]int64{900, 900}}},
 	}
 	entry := func(s protocol.Side) protocol.Entry {
 		return protocol.Entry{ID: "m", Epoch: 7, Ready: true, Plan: "p"}
@@ -63,9 +63,14 @@ func TestGates(t *testing.T) {
 		"reads differ":      {func(b *bench) { b.tell(func(a *migrate.About) { a.Shadow["w"] = migrate.ShadowRead{Recent: 1} }) }, "shadow reads", Refused},
 		"target misses": {func(b *bench) {
 			b.tell(func(a *migrate.About) {
-				a.Shadow["w"] = migrate.ShadowRead{Reads: [2]int64{100, 100}, Hits: [2]int64{90, 80}}
+				a.Shadow["w"] = migrate.ShadowRead{Reads: [2]int64{1000, 1000}, Hits: [2]int64{900, 800}}
 			})
 		}, "hits on the target", Refused},
+		"target misses, few reads": {func(b *bench) {
+			b.tell(func(a *migrate.About) {
+				a.Shadow["w"] = migrate.ShadowRead{Reads: [2]int64{5, 5}, Hits: [2]int64{1, 0}}
+			})
+		}, "hits on the target", Warn},
 		"shadow too short":       {func(b *bench) { b.began = time.Now() }, "time in shadow", Warn},
 		"shadow of no known age": {func(b *bench) { b.began = time.Time{} }, "time in shadow", Unknown},
 		"several keys": {func(b *bench) {

@@ -67,18 +67,32 @@ func (t *term) known() (r readings) {
 	return t.recs
 }
 
+// stuckFor is how long a move waits for a sync that comes no further: longer
+// than a failover, and than a batch at the slowest rate.
+const stuckFor = 5 * time.Minute
+
 // waitPassed waits until a sync pass has ended and little is dirty, and tells
-// how it goes.
-func (t *term) waitPassed(ctx context.Context) error {
+// how it goes. It gives up when no walk has come any further for patience; 0
+// means never.
+func (t *term) waitPassed(ctx context.Context, patience time.Duration) error {
 	s := t.syncer
 	var told time.Time
+	keys, since := int64(0), time.Now() // how far the walk is, and since when
 	for {
 		if s.passed() && (s.full() || s.slots() == 0 && s.keepsUp()) {
 			return nil
 		}
+		p := s.progress()
+		if p.Keys != keys {
+			keys, since = p.Keys, time.Now()
+		}
+		if patience > 0 && time.Since(since) > patience {
+			return refuse("sync", "`migrate status` tells what it waits for; run the command again once `migrate shadow` has caught up",
+				"it came no further for %v: %s", patience, p.Text)
+		}
 		if time.Since(told) >= time.Second {
 			told = time.Now()
-			t.c.tell(s.progress())
+			t.c.tell(p)
 		}
 		if !pause(ctx, 10*time.Millisecond) {
 			return fmt.Errorf("coordinator: sync pass: %w", errors.Join(context.Cause(ctx), s.why()))
@@ -115,7 +129,7 @@ func (s *syncer) progress() Progress {
 	case slots > 0:
 		p.Text = "waiting for the feeds"
 	case names > 0:
-		p.Text = fmt.Sprintf("%d names are to be compared", names)
+		p.Text = fmt.Sprintf("%d keys that have just changed are to be compared", names)
 	default:
 		p.Text = "the sides are equal as far as the feeds tell"
 	}

@@ -28,12 +28,23 @@ type Live struct {
 
 // SyncState tells how the sync goes.
 type SyncState struct {
-	Done       bool      `json:"done"` // a pass has ended since the feeds began
-	Keys       int64     `json:"keys"`
-	Total      int64     `json:"total"`
-	Rate       float64   `json:"rate"`
-	ETA        float64   `json:"eta_s"`
-	VerifiedAt time.Time `json:"verified_at,omitzero"` // when the last pass ended
+	Done       bool    `json:"done"` // a pass has ended since the feeds began
+	Keys       int64   `json:"keys"`
+	Total      int64   `json:"total"`
+	Rate       float64 `json:"rate"`
+	ETA        float64 `json:"eta_s"`
+	VerifiedAt When    `json:"verified_at"` // when the last pass ended, or null
+}
+
+// When is a time that may not have come yet: in JSON it is null then.
+type When struct{ time.Time }
+
+// MarshalJSON writes the time, or null.
+func (w When) MarshalJSON() ([]byte, error) {
+	if w.IsZero() {
+		return []byte("null"), nil
+	}
+	return w.Time.MarshalJSON()
 }
 
 // FeedState tells how a feed is.
@@ -48,17 +59,20 @@ type FeedState struct {
 func (t *term) publish(ctx context.Context) {
 	for {
 		more := pause(ctx, beatEvery)
-		text, err := json.Marshal(t.live())
-		if err == nil {
-			t.writeLive(ctx, text)
-		}
+		t.writeLive(ctx)
 		if !more {
 			return
 		}
 	}
 }
 
-func (t *term) writeLive(ctx context.Context, text []byte) {
+// writeLive writes Live as it is now. A write that overtakes another is set right
+// by the next.
+func (t *term) writeLive(ctx context.Context) {
+	text, err := json.Marshal(t.live())
+	if err != nil {
+		return // plain values
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatEvery)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -81,7 +95,7 @@ func (t *term) live() Live {
 	s.mu.Lock()
 	l.Total, l.Streams = s.total, len(s.streams)
 	if s.passes > 0 {
-		l.Sync.VerifiedAt = s.passedAt.UTC()
+		l.Sync.VerifiedAt = When{s.passedAt.UTC()}
 	}
 	s.mu.Unlock()
 	for i, side := range protocol.Sides {

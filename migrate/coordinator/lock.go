@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/transload/transload/internal/control"
@@ -147,9 +146,5 @@ func (t *term) letGo(ctx context.Context, got [3]bool) {
 
 // about tells people who holds the lock.
 func (t *term) about(verb string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown host"
-	}
-	return fmt.Sprintf("%s on %s, pid %d", verb, host, os.Getpid())
+	return fmt.Sprintf("%s on %s", verb, thisProcess())
 }

@@ -2,6 +2,8 @@ package coordinator
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/transload/transload/internal/load"
+	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redistest"
 	"github.com/transload/transload/migrate"
 	"github.com/transload/transload/topology"
@@ -21,6 +24,15 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("TEST_MEMBER_JOURNAL"); path != "" {
 		os.Exit(beMember(path))
 	}
+	if stage := os.Getenv("TEST_COORDINATOR_STAGE"); stage != "" {
+		os.Exit(beCoordinator(protocol.Stage(stage)))
+	}
+	flag.Parse()
+	// Most of the parallel tests wait out a lease, and use little of a core.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
 	os.Exit(redistest.Main(m))
 }
 
@@ -29,17 +41,12 @@ func TestMain(m *testing.M) {
 func beMember(path string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	src, err := topology.FromEnv("REDIS", os.Getenv)
+	s, err := sidesFromEnv()
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	dst, err := topology.FromEnv("REDIS_TARGET", os.Getenv)
-	if err != nil {
-		fmt.Println(err)
-		return 1
-	}
-	c, err := migrate.Open(ctx, migrate.Options{Source: src, Target: dst})
+	c, err := migrate.Open(ctx, migrate.Options{Source: s.source, Target: s.target})
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -53,6 +60,13 @@ func beMember(path string) int {
 		return 1
 	}
 	return 0
+}
+
+func sidesFromEnv() (s sides, err error) {
+	var errs [2]error
+	s.source, errs[0] = topology.FromEnv("REDIS", os.Getenv)
+	s.target, errs[1] = topology.FromEnv("REDIS_TARGET", os.Getenv)
+	return s, errors.Join(errs[:]...)
 }
 
 // A child is a member in a process of its own, which can be frozen and killed.

@@ -18,9 +18,15 @@ func (t *term) moved(ctx context.Context, r *MoveReport, before map[string]int64
 	t.mu.Lock()
 	t.lastMove = *r
 	t.mu.Unlock()
-	if !r.Committed {
-		return
+	if r.Committed {
+		t.listenAfter(ctx, r, before)
 	}
+	t.noteMove(ctx, *r)
+	t.writeLive(ctx) // who asks for the status now is told of all of it
+}
+
+// listenAfter waits until every member has told how the move was for it.
+func (t *term) listenAfter(ctx context.Context, r *MoveReport, before map[string]int64) {
 	first := map[string]uint64{}
 	for began := time.Now(); time.Since(began) < tellFor; {
 		roll, err := t.sides[r.From.Other()].store.Roll(ctx)

@@ -81,7 +81,7 @@ func (t *term) change(ctx context.Context, ch protocol.Change, why string) (cont
 func (d *driver) write(ctx context.Context, o protocol.Output) {
 	ask, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	ev := control.Event{Who: d.t.id, What: what(o.Change), Why: d.t.verb, Figures: map[string]string{"move": d.report.ID}}
+	ev := control.Event{Who: d.t.id, What: what(o.Change), Why: d.t.why(), Figures: map[string]string{"move": d.report.ID}}
 	r, err := d.t.sides[o.Side].store.Change(ask, o.Change, d.t.id, ev)
 	if errors.Is(err, ErrReplaced) {
 		d.t.end(err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/transload/transload/internal/protocol"
@@ -103,25 +102,33 @@ func (t *term) waitObeyed(ctx context.Context) error {
 
 // disobey names the members that do not obey both records yet.
 func (l *lookout) disobey(recs readings) string {
-	var late []string
-	for id, m := range l.seen {
-		for _, s := range protocol.Sides {
-			rec, e := recs[s].Record, m.entry[s]
-			switch {
-			case !m.on[s]:
-				late = append(late, fmt.Sprintf("member %s is not on the roll of the %v", id, s))
-			case e.Epoch < rec.Epoch:
-				late = append(late, fmt.Sprintf("member %s does not obey the record of the %v yet", id, s))
-			case rec.Phase.Leased() && !e.Ready:
-				late = append(late, fmt.Sprintf("member %s has no lease on both sides", id))
-			default:
-				continue
-			}
-			break
+	late := map[string][]string{} // what is waited for → members
+	for _, id := range sortedKeys(l.seen) {
+		if what := l.seen[id].lacks(recs); what != "" {
+			late[what] = append(late[what], id)
 		}
 	}
-	slices.Sort(late)
-	return strings.Join(late, "; ")
+	var out []string
+	for _, what := range sortedKeys(late) {
+		out = append(out, fmt.Sprintf("waiting for %d of %d to %s: %s", len(late[what]), len(l.seen), what, some(late[what], 3)))
+	}
+	return strings.Join(out, "; ")
+}
+
+// lacks says what a member has still to do to obey both records, or nothing.
+func (m *seenMember) lacks(recs readings) string {
+	for _, s := range protocol.Sides {
+		rec, e := recs[s].Record, m.entry[s]
+		switch {
+		case !m.on[s]:
+			return fmt.Sprintf("come to the roll of the %v", s)
+		case e.Epoch < rec.Epoch:
+			return fmt.Sprintf("obey the new record of the %v", s)
+		case rec.Phase.Leased() && !e.Ready:
+			return "take leases on both sides"
+		}
+	}
+	return ""
 }
 
 // strikeSilent fences the members that have said nothing for longer than a lease

@@ -2,12 +2,9 @@ package coordinator
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 
 	"github.com/transload/transload/internal/control"
@@ -22,7 +19,7 @@ type Coordinator struct {
 	log   *slog.Logger
 	sides [3]*side // by protocol.Side; for looking
 
-	verb sync.Mutex // held by the verb that leads
+	verb chan struct{} // 1: held by the verb that leads
 
 	mu   sync.Mutex
 	term *term // while a verb leads
@@ -42,8 +39,8 @@ func Open(o Options) (*Coordinator, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Coordinator{opts: o, log: o.Logger}
-	name := control.ClientName(o.Name, "observer-"+processID())
+	c := &Coordinator{opts: o, log: o.Logger, verb: make(chan struct{}, 1)}
+	name := control.ClientName(o.Name, "observer-"+control.ProcessID())
 	for _, s := range protocol.Sides {
 		client, err := topology.Open(c.config(s), topology.WithName(name), topology.WithLogger(o.Logger), topology.WithoutReplicas())
 		if err != nil {
@@ -116,16 +113,4 @@ func (c *Coordinator) tell(p Progress) {
 	if t != nil {
 		t.desk.progress(p)
 	}
-}
-
-// processID names this process among all that take part in a migration.
-func processID() string {
-	host, _ := os.Hostname()
-	host = strings.Map(func(r rune) rune {
-		if r <= ' ' || r > '~' || r == ':' {
-			return '-'
-		}
-		return r
-	}, host)
-	return fmt.Sprintf("%s-%d-%s", host, os.Getpid(), strings.ToLower(rand.Text()[:8]))
 }

@@ -70,7 +70,7 @@ func BenchmarkBackfill(b *testing.B) {
 				pause(ctx, time.Millisecond)
 			}
 			b.ReportMetric(n/time.Since(began).Seconds(), "keys/s")
-			err := t.waitPassed(ctx)
+			err := t.waitPassed(ctx, 0)
 			b.ReportMetric(time.Since(began).Seconds(), "s-until-equal")
 			return err
 		})

@@ -71,7 +71,8 @@ var errDisagree = errors.New("members have different workloads")
 // member is known to live.
 func (t *term) agreedPlan(ctx context.Context) (*plan, []protocol.Entry, error) {
 	l := t.newLookout()
-	for began := t.now(); ; {
+	began := t.now()
+	for round := 0; ; round++ {
 		p, roll, err := t.c.readPlan(ctx, t.sides)
 		if !errors.Is(err, errDisagree) {
 			return p, roll, err
@@ -83,7 +84,9 @@ func (t *term) agreedPlan(ctx context.Context) (*plan, []protocol.Entry, error) 
 		if l.allBeat() || t.now().Since(began) > 2*protocol.SilentFor {
 			return nil, nil, err
 		}
-		t.c.report("members", "they have different workloads; one of them may be dead, and is waited out")
+		if round == 0 {
+			t.c.report("members", "they have different workloads; one of them may be dead, and is waited out")
+		}
 		if !pause(ctx, lookEvery) {
 			return nil, nil, fmt.Errorf("coordinator: wait for members: %w", context.Cause(ctx))
 		}

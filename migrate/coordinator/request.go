@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -24,11 +25,14 @@ const (
 // asked for its answer.
 const requestEvery = 150 * time.Millisecond
 
-// A request is what one process asks of the coordinator that runs.
+// A request is what one process asks of the coordinator that runs. It is for
+// that one alone: should both processes die before it is taken, the coordinator
+// of another day must not find it and move what nobody waits for any more.
 type request struct {
 	Verb  string          `json:"verb"`
+	To    string          `json:"to"` // the lock's holder
 	Args  json.RawMessage `json:"args,omitempty"`
-	Asker string          `json:"asker"`
+	Asker string          `json:"asker"` // the process that asks, for people
 }
 
 // An answer is what became of a request. Seq grows with each change.
@@ -97,8 +101,12 @@ func follow[T any](ctx context.Context, c *Coordinator, verb string, args any) (
 	if err != nil {
 		return out, fmt.Errorf("coordinator: encode request: %w", err)
 	}
-	a := &asking{c: c, id: strings.ToLower(rand.Text()[:12])}
-	if err := a.put(ctx, request{Verb: verb, Args: text, Asker: processID()}); err != nil {
+	to, err := c.leader(ctx)
+	if err != nil {
+		return out, err
+	}
+	a := &asking{c: c, id: strings.ToLower(rand.Text()[:12]), to: to}
+	if err := a.put(ctx, request{Verb: verb, To: to, Args: text, Asker: thisProcess()}); err != nil {
 		return out, err
 	}
 	defer a.clear(ctx)
@@ -118,8 +126,28 @@ func follow[T any](ctx context.Context, c *Coordinator, verb string, args any) (
 type asking struct {
 	c    *Coordinator
 	id   string
+	to   string // whom it asks
 	on   *side
 	seen int // lines of progress handed on
+}
+
+// leader returns who holds the lock now: on the source, or on the target if the
+// source does not say.
+func (c *Coordinator) leader(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	var errs error
+	for _, s := range protocol.Sides {
+		h, err := c.sides[s].store.LockHolder(ctx)
+		if err == nil && h.ID != "" {
+			return h.ID, nil
+		}
+		errs = errors.Join(errs, err)
+	}
+	if errs != nil {
+		return "", fmt.Errorf("coordinator: look who runs: %w", errs)
+	}
+	return "", fmt.Errorf("%w: the coordinator that ran has ended just now; run the command again", ErrReplaced)
 }
 
 // put writes the request to the source, or to the target if that one does not
@@ -148,7 +176,7 @@ func (a *asking) clear(ctx context.Context) {
 // wait follows the answer. If ctx ends, the verb is cancelled, and what it comes
 // to then is waited for.
 func (a *asking) wait(ctx context.Context) (answer, error) {
-	w := &beats{c: a.c}
+	w := &beats{c: a.c, of: a.to}
 	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	leave := ctx.Done()
@@ -158,6 +186,9 @@ func (a *asking) wait(ctx context.Context) (answer, error) {
 			return ans, nil
 		}
 		if err := w.look(patient); err != nil {
+			if last, e := a.look(patient); e == nil && last.Done { // written right before it ended
+				return last, nil
+			}
 			return ans, err
 		}
 		select {
@@ -197,6 +228,7 @@ func (a *asking) look(ctx context.Context) (ans answer, err error) {
 // beats watches whether the coordinator that was asked still lives.
 type beats struct {
 	c     *Coordinator
+	of    string // whose lock it must be; empty means anybody's
 	clock clock
 	seen  [3]sighting
 }
@@ -215,7 +247,8 @@ func (b *beats) look(ctx context.Context) error {
 		}
 		known = true
 		if h.ID != b.seen[s].ID || h.Beat != b.seen[s].Beat {
-			if b.seen[s].ID != "" && h.ID != b.seen[s].ID {
+			// A side that names nobody may have forgotten the lock in a failover.
+			if was := cmp.Or(b.seen[s].ID, b.of); was != "" && h.ID != "" && h.ID != was {
 				return fmt.Errorf("%w: the coordinator that was asked has ended; see `migrate status`, and run the command again", ErrReplaced)
 			}
 			b.seen[s] = sighting{h, b.clock.now()}
@@ -223,7 +256,7 @@ func (b *beats) look(ctx context.Context) error {
 		alive = alive || h.ID != "" && b.clock.now().Since(b.seen[s].changed) < protocol.SilentFor
 	}
 	if known && !alive {
-		return fmt.Errorf("coordinator: the coordinator that was asked has fallen silent; see `migrate status`, and run the command again")
+		return fmt.Errorf("coordinator: the coordinator that was asked has ended or fallen silent; see `migrate status`, and run the command again")
 	}
 	return nil
 }

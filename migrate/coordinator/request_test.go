@@ -21,6 +21,7 @@ func pair(t *testing.T) sides {
 
 // TestHandOver lets one process shadow, and others ask it for everything else.
 func TestHandOver(t *testing.T) {
+	t.Parallel()
 	s := pair(t)
 	seed(t, s.source, 100)
 	a := startApp(t, s, 2, 100)
@@ -71,6 +72,7 @@ func TestHandOver(t *testing.T) {
 // TestRollbackEndsCutover asks for a rollback while a cutover waits between two
 // steps.
 func TestRollbackEndsCutover(t *testing.T) {
+	t.Parallel()
 	s := pair(t)
 	startApp(t, s, 1, 20)
 	stop := shadowing(t, coordinate(t, s))

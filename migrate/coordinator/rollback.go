@@ -43,7 +43,7 @@ func (t *term) rollback(ctx context.Context, req RollbackRequest) (res RollbackR
 		if err := t.waitObeyed(ctx); err != nil {
 			return res, err
 		}
-		if err := t.waitPassed(ctx); err != nil {
+		if err := t.waitPassed(ctx, stuckFor); err != nil {
 			return res, err
 		}
 		goal := t.goal(nil, 0)
@@ -77,7 +77,7 @@ func (t *term) off(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("coordinator: %w", err)
 		}
-		if _, err := t.change(ctx, protocol.Change{Side: s, Old: recs[s].Record, New: next}, t.verb); err != nil {
+		if _, err := t.change(ctx, protocol.Change{Side: s, Old: recs[s].Record, New: next}, t.why()); err != nil {
 			return err
 		}
 	}

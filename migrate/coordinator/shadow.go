@@ -20,7 +20,7 @@ func (c *Coordinator) Shadow(ctx context.Context) error {
 		if err := t.waitObeyed(ctx); err != nil {
 			return err
 		}
-		if err := t.waitPassed(ctx); err != nil {
+		if err := t.waitPassed(ctx, 0); err != nil {
 			return err
 		}
 		c.report("shadow", "the sides are equal and kept so")
@@ -42,8 +42,12 @@ func (t *term) stay(ctx context.Context) error {
 // leading runs f as the coordinator. What other processes have asked for is let
 // end, and goodbye is said, before it returns.
 func (c *Coordinator) leading(ctx context.Context, verb string, f func(context.Context, *term) error) error {
-	c.verb.Lock()
-	defer c.verb.Unlock()
+	select {
+	case c.verb <- struct{}{}:
+		defer func() { <-c.verb }()
+	case <-ctx.Done():
+		return fmt.Errorf("coordinator: wait for another verb of this process: %w", context.Cause(ctx))
+	}
 	within, t, err := c.lead(ctx, verb)
 	if err != nil {
 		return err
@@ -74,7 +78,7 @@ func perform[A, R any](ctx context.Context, c *Coordinator, verb string, args A,
 		if err := prepare(t, ctx); err != nil {
 			return err
 		}
-		return t.desk.do(ctx, newJob(verb), func(ctx context.Context) error {
+		return t.desk.do(ctx, newJob(verb, ""), func(ctx context.Context) error {
 			res, err = f(t, ctx, args)
 			return err
 		})

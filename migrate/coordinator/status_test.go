@@ -32,10 +32,14 @@ func TestStatus(t *testing.T) {
 		t.Errorf("in shadow: got %+v; want two ready members, whole feeds, and who leads", st)
 	}
 	stop()
-	if _, err := watcher.Cutover(t.Context(), CutoverRequest{To: []int{10}}); err != nil {
+	res, err := watcher.Cutover(t.Context(), CutoverRequest{To: []int{10}})
+	if err != nil {
 		t.Fatal(err)
 	}
 	st = status(t, watcher)
+	if st.LastMove != nil && st.LastMove.LongestWait != res.Moves[0].LongestWait {
+		t.Errorf("got a longest wait of %v ms; want %v, as the verb told", st.LastMove.LongestWait, res.Moves[0].LongestWait)
+	}
 	if st.Phase != protocol.Cutover || st.Percent["sessions"] != 10 || st.LastMove == nil || st.LastMove.HoldMS <= 0 {
 		t.Errorf("at 10 %%: got %+v; want the percentage and the last move", st)
 	}
@@ -55,7 +59,7 @@ func status(t *testing.T, c *Coordinator) Status {
 
 // TestStatusFields holds the JSON against what scripts are promised.
 func TestStatusFields(t *testing.T) {
-	text, err := json.Marshal(Status{LastMove: &MoveReport{}, Moving: &MovingStatus{}, Members: []MemberStatus{{}}})
+	text, err := json.Marshal(Status{LastMove: &MoveReport{}, Members: []MemberStatus{{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +71,7 @@ func TestStatusFields(t *testing.T) {
 	for at, fields := range map[string]string{
 		"":             "name phase epoch percent moving sides members sync feed dirty mirror shadow_reads latency last_move blockers next_steps",
 		"sides.source": side, "sides.target": side,
-		"members.0": "id version epoch lease_ms dirty", "sync": "done keys rate eta_s", "feed": "",
+		"members.0": "id version epoch lease_ms dirty", "sync": "done keys rate eta_s verified_at", "feed": "unbroken_since",
 		"mirror": "written failed dropped lag_ms", "shadow_reads": "compared different",
 		"latency.source": "p50_ms p99_ms", "latency.target": "p50_ms p99_ms",
 		"last_move": "prepare_ms hold_ms longest_wait_ms keys_compared keys_repaired",

@@ -67,7 +67,7 @@ func copyName(id string) string { return id + ".copy" }
 // lead makes this process the coordinator. The context that it returns ends with
 // ctx, and when another coordinator takes over. The caller ends the term.
 func (c *Coordinator) lead(ctx context.Context, verb string) (context.Context, *term, error) {
-	t := &term{c: c, id: "coordinator-" + processID(), verb: verb, log: c.log, clock: clock{time.Now()}}
+	t := &term{c: c, id: "coordinator-" + control.ProcessID(), verb: verb, log: c.log, clock: clock{time.Now()}}
 	t.desk = newDesk(t)
 	if err := t.open(); err != nil {
 		return nil, nil, errors.Join(err, t.close())

@@ -17,6 +17,7 @@ func TestVerify(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real server")
 	}
+	t.Parallel() // it mostly waits for keys to differ for long enough
 	s := kinds["standalone"](t)
 	seed(t, s.source, 300)
 	c := coordinate(t, s, func(o *Options) { o.NoMembers = true })

@@ -4,16 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 
 	"github.com/transload/transload/internal/protocol"
 )
-
-// linesKept is how many lines of progress an answer holds: an asker that looks
-// every 150 ms misses none.
-const linesKept = 50
 
 // A desk takes the requests of other processes and carries out one verb at a
 // time, those of its own process among them.
@@ -25,27 +20,6 @@ type desk struct {
 	mu      sync.Mutex
 	known   map[string]*job // by request id
 	running *job            // nil, or what has the turn
-}
-
-// A job is a verb that was asked for.
-type job struct {
-	verb string
-
-	mu    sync.Mutex
-	end   context.CancelCauseFunc // ends it; nil before it has begun
-	ans   answer
-	dirty bool // ans has changed since it was written
-}
-
-func newJob(verb string) *job { return &job{verb: verb} }
-
-// cancel ends a job, for a reason.
-func (j *job) cancel(why error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.end != nil {
-		j.end(why)
-	}
 }
 
 func newDesk(t *term) *desk {
@@ -107,6 +81,7 @@ func (d *desk) look(ctx context.Context, s protocol.Side) {
 	if err != nil {
 		return // asked again in a moment
 	}
+	d.forget(s, fields)
 	for field, text := range fields {
 		switch {
 		case strings.HasPrefix(field, askField):
@@ -115,6 +90,18 @@ func (d *desk) look(ctx context.Context, s protocol.Side) {
 			}
 		case strings.HasPrefix(field, cancelField):
 			d.cancel(field[len(cancelField):])
+		}
+	}
+}
+
+// forget drops the answers that their askers have taken off the side. The ids are
+// kept: a side that fails over may bring back a request that was carried out.
+func (d *desk) forget(s protocol.Side, fields map[string]string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for id, j := range d.known {
+		if _, asked := fields[askField+id]; !asked && j.side == s {
+			j.drop()
 		}
 	}
 }
@@ -137,9 +124,13 @@ func (d *desk) take(ctx context.Context, s protocol.Side, id, text string) {
 	}
 	var r request
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		r.Verb = "unreadable"
+		r.Verb, r.To = "unreadable", d.t.id
 	}
-	j := newJob(r.Verb)
+	if r.To != d.t.id {
+		return // of an earlier coordinator, and nobody waits for it
+	}
+	j := newJob(r.Verb, r.Asker)
+	j.side = s
 	d.known[id] = j
 	d.t.log.Info("asked by another process", "op", r.Verb, "by", r.Asker)
 	d.wg.Go(func() {
@@ -169,56 +160,15 @@ func (d *desk) run(ctx context.Context, j *job, r request) (res any, err error) 
 	return res, err
 }
 
-// tell writes a job's answer as it changes, and once more at its end.
-func (d *desk) tell(ctx context.Context, s protocol.Side, id string, j *job) {
-	for {
-		more := pause(ctx, requestEvery)
-		j.mu.Lock()
-		text, dirty := []byte(nil), j.dirty
-		if dirty {
-			j.ans.Seq++
-			text, _ = json.Marshal(j.ans) // plain values
-			j.dirty = false
-		}
-		j.mu.Unlock()
-		if dirty {
-			d.write(ctx, s, id, text)
-		}
-		if !more {
-			return
-		}
-	}
-}
-
-func (d *desk) write(ctx context.Context, s protocol.Side, id string, text []byte) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
-	defer cancel()
-	sd := d.t.sides[s]
-	for tries := 0; tries < 3; tries++ {
-		if sd.client.HSet(ctx, sd.store.Keys().Requests, answerField+id, text).Err() == nil {
-			return
-		}
-		pause(ctx, requestEvery)
-	}
-	d.t.log.Debug("answer not written", "side", s.String())
-}
-
-// progress goes to whoever asked for what runs.
-func (d *desk) progress(p Progress) {
+// current returns the verb that runs, and which other process asked for it;
+// nothing if none runs.
+func (d *desk) current() (verb, asker string) {
 	d.mu.Lock()
-	j := d.running
-	d.mu.Unlock()
-	if j == nil {
-		return
+	defer d.mu.Unlock()
+	if d.running == nil {
+		return "", ""
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.ans.Lines++
-	j.ans.Progress = append(j.ans.Progress, p)
-	if n := len(j.ans.Progress); n > linesKept {
-		j.ans.Progress = j.ans.Progress[n-linesKept:]
-	}
-	j.dirty = true
+	return d.running.verb, d.running.asker
 }
 
 // busy reports whether a verb runs or waits.
@@ -229,37 +179,9 @@ func (d *desk) busy() bool {
 		return true
 	}
 	for _, j := range d.known {
-		j.mu.Lock()
-		done := j.ans.Done
-		j.mu.Unlock()
-		if !done {
+		if !j.done() {
 			return true
 		}
 	}
 	return false
-}
-
-// verbs are what other processes may ask of a coordinator that runs.
-var verbs map[string]func(ctx context.Context, t *term, args json.RawMessage) (any, error)
-
-func init() {
-	verbs = map[string]func(ctx context.Context, t *term, args json.RawMessage) (any, error){
-		"cutover":  verb((*term).cutover),
-		"rollback": verb((*term).rollback),
-		"finish":   verb((*term).finish),
-
-		"preview cutover":  verb((*term).previewCutover),
-		"preview rollback": verb((*term).previewRollback),
-	}
-}
-
-// verb makes a method of a term one that can be asked for from afar.
-func verb[A, R any](f func(*term, context.Context, A) (R, error)) func(context.Context, *term, json.RawMessage) (any, error) {
-	return func(ctx context.Context, t *term, text json.RawMessage) (any, error) {
-		var args A
-		if err := json.Unmarshal(text, &args); err != nil {
-			return nil, fmt.Errorf("coordinator: request: %w", err)
-		}
-		return f(t, ctx, args)
-	}
 }

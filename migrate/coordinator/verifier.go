@@ -1,0 +1,236 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/keysync"
+	"github.com/transload/transload/internal/protocol"
+)
+
+const (
+	// looks is how often a key that differs is compared again before it counts:
+	// under load most differences are copies on their way.
+	looks = 6
+
+	// lookAgainAfter is the pause before the second comparison; each later one is
+	// twice as long.
+	lookAgainAfter = 150 * time.Millisecond
+
+	// shownDifferences bounds the differences that a report names.
+	shownDifferences = 50
+)
+
+type verifier struct {
+	c    *Coordinator
+	plan *plan
+	req  VerifyRequest
+	keys [3]*keysync.Side
+
+	total int64
+
+	mu   sync.Mutex
+	rep  *VerifyReport
+	left map[string]Difference // keys that differed when they were last compared
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	for _, s := range protocol.Sides {
+		n, err := dbSize(ctx, v.c.sides[s].client)
+		if err != nil {
+			return fmt.Errorf("coordinator: count the keys of the %v: %w", s, err)
+		}
+		v.total += n
+	}
+	for _, s := range protocol.Sides {
+		if err := v.side(ctx, s); err != nil {
+			return fmt.Errorf("coordinator: verify the keys of the %v: %w", s, err)
+		}
+	}
+	if err := v.lookAgain(ctx); err != nil {
+		return fmt.Errorf("coordinator: verify: %w", err)
+	}
+	v.count()
+	return nil
+}
+
+// side compares the keys that are found on one side. Those of which the other
+// side has the authority are compared here only if that side lacks them: the
+// others are found there.
+func (v *verifier) side(ctx context.Context, s protocol.Side) error {
+	return v.c.sides[s].client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
+		if v.req.Sample > 0 {
+			return v.sample(ctx, node)
+		}
+		return scanNode(ctx, node, "", func(keys []string) error { return v.compare(ctx, keys) })
+	})
+}
+
+// sample compares keys that a server picks.
+func (v *verifier) sample(ctx context.Context, node *redis.Client) error {
+	for left := v.req.Sample; left > 0; left -= keysAtOnce {
+		p := node.Pipeline()
+		cmds := make([]*redis.StringCmd, min(left, keysAtOnce))
+		for i := range cmds {
+			cmds[i] = p.RandomKey(ctx)
+		}
+		_, _ = p.Exec(ctx) // each reply is looked at below
+		var keys []string
+		for _, cmd := range cmds {
+			key, err := cmd.Result()
+			if errors.Is(err, redis.Nil) { // an empty server
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		if err := v.compare(ctx, slices.Compact(keys)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare compares keys once, and keeps those that differ for later looks.
+func (v *verifier) compare(ctx context.Context, keys []string) error {
+	for batch := range slices.Chunk(v.wanted(keys), keysAtOnce) {
+		left, err := v.differing(ctx, batch)
+		if err != nil {
+			return err
+		}
+		v.mu.Lock()
+		v.rep.Compared += int64(len(batch))
+		for _, d := range left {
+			v.left[d.Key] = d
+		}
+		v.mu.Unlock()
+		v.tell()
+	}
+	return nil
+}
+
+// lookAgain compares those keys again that differed, until none is left or they
+// have differed often enough.
+func (v *verifier) lookAgain(ctx context.Context) error {
+	for wait, n := lookAgainAfter, 1; len(v.left) > 0 && n < looks; wait, n = 2*wait, n+1 {
+		if !pause(ctx, wait) {
+			return context.Cause(ctx)
+		}
+		keys := slices.Sorted(maps.Keys(v.left))
+		clear(v.left)
+		for batch := range slices.Chunk(keys, keysAtOnce) {
+			left, err := v.differing(ctx, batch)
+			if err != nil {
+				return err
+			}
+			for _, d := range left {
+				v.left[d.Key] = d
+			}
+		}
+		v.tell()
+	}
+	return nil
+}
+
+// wanted leaves out the migration's own keys, copies that are not whole yet, and
+// cold workloads.
+func (v *verifier) wanted(keys []string) []string {
+	out := make([]string, 0, len(keys))
+	cold := int64(0)
+	for _, key := range keys {
+		switch {
+		case v.plan.router.Cold(key):
+			cold++
+		case !v.plan.skip(key) && !keysync.IsTemp(key):
+			out = append(out, key)
+		}
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.rep.Skipped += cold
+	return out
+}
+
+// differing compares keys once, each with its authority as the records have it
+// now: a move may be under way.
+func (v *verifier) differing(ctx context.Context, keys []string) (out []Difference, err error) {
+	recs, err := v.c.readings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := &view{plan: v.plan}
+	for _, s := range protocol.Sides {
+		now.rec[s] = recs[s].Record
+	}
+	var by [3][]string
+	for _, key := range keys {
+		s := now.authority(key)
+		if s == protocol.None { // between commit and grant both have the same
+			s = protocol.Source
+		}
+		by[s] = append(by[s], key)
+	}
+	for _, s := range protocol.Sides {
+		if len(by[s]) == 0 {
+			continue
+		}
+		results, err := keysync.Compare(ctx, v.keys[s], v.keys[s.Other()], by[s], keysync.Options{})
+		if len(results) == 0 && err != nil {
+			return nil, err
+		}
+		for _, r := range results {
+			d := Difference{Key: r.Key, Workload: v.plan.router.Workload(r.Key), Authority: s, Kind: r.Diff.String()}
+			switch {
+			case r.Err != nil:
+				d.Kind = "error"
+			case r.Diff == keysync.Equal:
+				continue
+			}
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// count puts the differences that stayed into the report.
+func (v *verifier) count() {
+	for _, key := range slices.Sorted(maps.Keys(v.left)) {
+		d := v.left[key]
+		if d.Kind == "error" {
+			v.rep.Failed++
+		} else {
+			v.rep.Different++
+		}
+		kinds := v.rep.Workloads[d.Workload]
+		if kinds == nil {
+			kinds = map[string]int64{}
+			v.rep.Workloads[d.Workload] = kinds
+		}
+		kinds[d.Kind]++
+		if len(v.rep.Examples) < shownDifferences {
+			v.rep.Examples = append(v.rep.Examples, d)
+		}
+	}
+}
+
+// tell reports how far it is.
+func (v *verifier) tell() {
+	v.mu.Lock()
+	p := Progress{Stage: "verify", Text: fmt.Sprintf("%d differ so far", len(v.left)), Keys: v.rep.Compared, Total: v.total}
+	v.mu.Unlock()
+	if took := time.Since(v.rep.Began).Seconds(); took > 0 {
+		p.Rate = float64(p.Keys) / took
+		p.ETA = max(0, float64(p.Total-p.Keys)/max(p.Rate, 1))
+	}
+	v.c.opts.Progress(p)
+}
