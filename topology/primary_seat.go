@@ -105,9 +105,8 @@ func (s *watchState) tellPrimary(waiting string) {
 		s.emit(Event{Kind: Ready, Addr: s.current, Duration: s.away()})
 	}
 	if answers && !s.started.IsZero() && !s.underFailover() {
-		s.took = s.now.Sub(s.started)
+		s.emit(Event{Kind: FailoverEnded, Addr: s.current, Duration: s.now.Sub(s.started)})
 		s.started = time.Time{}
-		s.emit(Event{Kind: FailoverEnded, Addr: s.current, Duration: s.took})
 	}
 	if answers {
 		s.lost = time.Time{}

@@ -30,9 +30,6 @@ type watchState struct {
 	lost      time.Time // since when there is no primary that answers
 	started   time.Time // a failover that has not ended yet
 	failed    time.Time // when Failed was told last
-	failovers int
-	switched  time.Time
-	took      time.Duration
 }
 
 // A watched server is asked by a goroutine of its own.
@@ -219,8 +216,6 @@ func (s *watchState) crown(addr string, said word) {
 	}
 	s.begin(s.now)
 	s.chosen = s.now
-	s.failovers++
-	s.switched = s.now
 	s.emit(Event{Kind: PrimarySwitched, Addr: addr, Old: old, Duration: s.now.Sub(s.started)})
 }
 
@@ -278,7 +273,7 @@ func (s *watchState) tellReplicas() {
 
 // post publishes a snapshot.
 func (s *watchState) post() {
-	out := snapshot{at: s.now, failovers: s.failovers, switched: s.switched, took: s.took}
+	out := snapshot{at: s.now}
 	for addr, n := range s.nodes {
 		x := *n
 		x.Role, x.Down = Replica, n.err != nil

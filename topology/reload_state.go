@@ -137,7 +137,6 @@ func (s *clusterState) tookOver(addr string, old []string) {
 		s.emit(Event{Kind: FailoverStarted, Addr: from})
 	}
 	took := now.Sub(began)
-	s.board.failovers, s.board.switched, s.board.took = s.board.failovers+1, now, took
 	s.emit(Event{Kind: PrimarySwitched, Addr: addr, Old: from, Duration: took})
 	s.emit(Event{Kind: FailoverEnded, Addr: addr, Duration: took})
 	if dead {

@@ -14,9 +14,6 @@ type snapshot struct {
 	at        time.Time       // of the latest change; zero: nothing was seen yet
 	nodes     []nodeState     // primaries and replicas, sorted by address
 	sentinels []sentinelState // sorted by address; none but in mode sentinel
-	failovers int             // how often this process saw a primary replaced
-	switched  time.Time       // the latest of them; zero for none
-	took      time.Duration   // the latest of them, from its start until the new primary answered
 }
 
 // A nodeState is a data server and what it said of itself when it was last asked

@@ -15,7 +15,14 @@ import (
 // send them to. Such a command was not sent. It waits for DialTimeout, and is
 // tried again as Retries has it, until there has been no primary for twice as
 // long; from then on commands fail at once. The text tells what was waited for.
-var ErrNoPrimary = errors.New("topology: no primary")
+var ErrNoPrimary error = noPrimary{}
+
+type noPrimary struct{}
+
+func (noPrimary) Error() string { return "topology: no primary" }
+
+// Unanswered tells breakers that no server said this.
+func (noPrimary) Unanswered() {}
 
 // redial lies between two tries to connect to a primary that is held to be well.
 const redial = 50 * time.Millisecond

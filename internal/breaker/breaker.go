@@ -201,5 +201,11 @@ func verdictOf(err error) verdict {
 		errors.Is(err, context.DeadlineExceeded) {
 		return silence
 	}
+	if _, unanswered := errors.AsType[interface {
+		error
+		Unanswered()
+	}](err); unanswered {
+		return silence
+	}
 	return nothing
 }

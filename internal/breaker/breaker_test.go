@@ -16,6 +16,12 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
+// unanswered is as topology.ErrNoPrimary.
+type unanswered struct{}
+
+func (unanswered) Error() string { return "no primary" }
+func (unanswered) Unanswered()   {}
+
 var errDown = &net.OpError{Op: "dial", Err: errors.New("connection refused")}
 
 func run(b *Breaker, err error) error {
@@ -104,6 +110,7 @@ func TestVerdicts(t *testing.T) {
 		redis.ErrNoScript:        answer,
 		io.EOF:                   silence,
 		errDown:                  silence,
+		unanswered{}:             silence,
 		context.DeadlineExceeded: silence,
 		context.Canceled:         nothing,
 		redis.ErrClosed:          nothing,
