@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
-	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/topology"
 )
@@ -180,5 +179,3 @@ func hideOwn(cmd redis.Cmder, k *command.Command) {
 		}
 	}
 }
-
-func own(key string) bool { return strings.HasPrefix(key, control.Reserved) }

@@ -95,6 +95,9 @@ func (c *Client) steps(cmds []redis.Cmder) (steps []step, writes bool) {
 		if err == nil {
 			keys, err = k.AppendKeys(nil, args)
 		}
+		if err == nil {
+			err = refuseOwn(k, args, keys)
+		}
 		if err != nil {
 			if !refusedHere(err) {
 				err = fmt.Errorf("migrate: %w", err)

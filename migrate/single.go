@@ -35,6 +35,10 @@ func (c *Client) process(ctx context.Context, cmd redis.Cmder) error {
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
+	if err := refuseOwn(k, args, keys); err != nil {
+		c.census.refuse(args, k)
+		return err
+	}
 	c.census.count(k)
 	switch k.Route(args, len(keys)) {
 	case command.Keyed:

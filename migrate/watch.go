@@ -209,6 +209,10 @@ func (c *Client) batch(cmds []redis.Cmder) (b batch, err error) {
 		if err != nil {
 			return b, fmt.Errorf("migrate: %w", err)
 		}
+		if err := refuseOwn(k, cmd.Args(), keys); err != nil {
+			c.census.refuse(cmd.Args(), k)
+			return b, err
+		}
 		c.census.count(k)
 		switch k.Route(cmd.Args(), len(keys)) {
 		case command.Keyed:

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -26,6 +27,7 @@ func (p process) shadowVerb() *cli.Command {
 
 func shadow(ctx context.Context, v *call) error {
 	co, err := v.open(func(o *coordinator.Options) {
+		o.Progress = v.kept
 		o.TargetKeys, o.Rate = coordinator.TargetKeys(v.flags.String("target-keys")), v.flags.Int("rate")
 	})
 	if err != nil {
@@ -36,8 +38,28 @@ func shadow(ctx context.Context, v *call) error {
 	err = co.Shadow(ctx)
 	v.screen.done()
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		v.screen.say("goodbye: nothing is compared any more; migrate shadow carries on")
+		v.kept(coordinator.Progress{Stage: "goodbye", Text: "nothing is compared any more; migrate shadow carries on"})
 		return nil
 	}
 	return err
+}
+
+// keptLine is what shadow prints for programs, one a line: its verb has no end
+// at which a value could be printed.
+type keptLine struct {
+	At   time.Time `json:"at"`
+	Name string    `json:"name"`
+	coordinator.Progress
+}
+
+// kept shows how shadow goes on.
+func (v *call) kept(p coordinator.Progress) {
+	switch {
+	case v.screen.json:
+		_ = v.screen.frame(keptLine{time.Now().UTC(), v.name(), p}, "", nil) // who reads no more is told nothing
+	case p.Stage == "goodbye":
+		v.screen.say("%s", progressLine(p))
+	default:
+		v.screen.follow(p)
+	}
 }

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -33,11 +34,12 @@ func (k *checker) tryCommands(ctx context.Context, f *sideFacts) (r rights) {
 		return r
 	}
 	k.askLacks(ctx, f, node, &r)
-	if r.user, err = node.Do(ctx, "acl", "whoami").Text(); err != nil {
-		if !redis.HasErrorPrefix(err, "NOPERM") { // a server without users
-			return r
-		}
-		r.user = "of this connection"
+	r.user = cmp.Or(f.client.Config().Username, "default")
+	if user, err := node.Do(ctx, "acl", "whoami").Text(); err == nil {
+		r.user = user
+	} else if !redis.HasErrorPrefix(err, "NOPERM") {
+		r.user = "" // a server without users
+		return r
 	}
 	conn := node.Conn()
 	defer conn.Close()
@@ -45,6 +47,7 @@ func (k *checker) tryCommands(ctx context.Context, f *sideFacts) (r rights) {
 	// alone first, and again in the one write with what it guards.
 	for _, alone := range []string{"multi", "discard"} {
 		if r.why = conn.Do(ctx, alone).Err(); r.why != nil {
+			k.tryAlone(ctx, conn, alone, &r)
 			return r
 		}
 	}
@@ -86,6 +89,25 @@ func (k *checker) tryCommands(ctx context.Context, f *sideFacts) (r rights) {
 	}
 	slices.Sort(r.prefixes)
 	return r
+}
+
+// tryAlone tries what changes nothing when it is carried out, where the user may
+// not begin, or end, a transaction in which the rest could be tried.
+func (k *checker) tryAlone(ctx context.Context, conn *redis.Conn, refused string, r *rights) {
+	if !redis.HasErrorPrefix(r.why, "NOPERM") {
+		return
+	}
+	r.missing[refused] = r.why
+	if refused == "discard" {
+		_ = conn.Do(ctx, "quit").Err() // who had this connection next would be in a transaction
+		return
+	}
+	key := control.Prefix(k.c.opts.Name) + "check"
+	for _, name := range []string{"eval", "evalsha", "get", "hgetall", "type", "scan", "time"} {
+		if err := conn.Do(ctx, trial(name, key, key)...).Err(); redis.HasErrorPrefix(err, "NOPERM") {
+			r.missing[name] = err
+		}
+	}
 }
 
 // prefixes are beginnings of keys that the migration must be able to touch: every
@@ -134,6 +156,11 @@ func (k *checker) askLacks(ctx context.Context, f *sideFacts, node *redis.Client
 // without them.
 func (k *checker) judgeCommands(f *sideFacts) {
 	side, r := f.String(), f.rights
+	if redis.HasErrorPrefix(r.why, "NOPERM") {
+		k.refuse("commands", side, "ACL SETUSER "+r.user+" "+allRights+", on every node: ACLs are not replicated",
+			"user %s may not run %s, so that the rest cannot be tried either; %s", r.user, some(sortedKeys(r.missing), 8), needs[0].lost)
+		return
+	}
 	if r.why != nil {
 		k.unknown("commands", side, "look at ACL GETUSER of the user that migrate and the app log in as", r.why)
 	}
@@ -157,6 +184,9 @@ func (k *checker) judgeCommands(f *sideFacts) {
 	}
 	k.judgeLacks(f)
 }
+
+// allRights are the rules of a user who may do all that a migration does.
+const allRights = "~* &* +@read +@write +@scripting +@transaction +@pubsub +@connection +time +wait +role +info +config|get +cluster +bgsave +lastsave +acl|whoami +acl|users"
 
 func nextForCommands(f *sideFacts, missing []string) string {
 	if strings.Contains(missing[0], " on ") {
@@ -187,4 +217,24 @@ func (k *checker) judgeLacks(f *sideFacts) {
 	default:
 		k.ok("the app's commands", f.String(), "it knows every one that the app was seen to use")
 	}
+}
+
+// orRights returns what check would refuse, if a side has answered that its user
+// may not run something; else the error.
+func (c *Coordinator) orRights(ctx context.Context, err error) error {
+	if !redis.HasErrorPrefix(err, "NOPERM") && !redis.HasErrorPrefix(err, "The user executing the script") {
+		return err
+	}
+	k := &checker{c: c}
+	k.meet(ctx)
+	for _, s := range protocol.Sides {
+		if f := k.sides[s]; f.met() {
+			f.rights = k.tryCommands(ctx, f)
+			k.judgeCommands(f)
+		}
+	}
+	if refusal := k.report().Refusal(); refusal != nil {
+		return refusal
+	}
+	return err
 }

@@ -50,17 +50,38 @@ func TestCheckRights(t *testing.T) {
 	}
 }
 
+// TestCheckReadOnlyUser: who may not even begin a transaction cannot be asked for
+// more, and is refused with the rule that helps, by check and by shadow alike.
+func TestCheckReadOnlyUser(t *testing.T) {
+	_, b, s := twoServers(t, nil, nil)
+	s.target.Username, s.target.Password = "ro", "pw"
+	redistest.Do(t, b, "ACL", "SETUSER", "ro", "on", ">pw", "~*", "&*", "+@read", "+ping", "+hello", "+client|setname")
+	c := coordinate(t, s, alone)
+	r := checked(t, c)
+	r.wants(t, "commands", "target", Refused, "user ro may not run", "evalsha", "multi")
+	if err := c.Shadow(t.Context()); !isRefusal(err, "commands of the target") || !strings.Contains(err.Error(), r.line("commands", "target").Figure) {
+		t.Errorf("got %v; want the words of check", err)
+	}
+	_, rule, _ := strings.Cut(r.line("commands", "target").Next, "ACL SETUSER ro ")
+	rule, _, _ = strings.Cut(rule, ",")
+	redistest.Do(t, b, append([]string{"ACL", "SETUSER", "ro"}, strings.Fields(rule)...)...)
+	r = checked(t, coordinate(t, s, alone))
+	r.wants(t, "commands", "target", OK, "(ro)")
+	redistest.Do(t, b, "ACL", "SETUSER", "ro", "-discard")
+	checked(t, coordinate(t, s, alone)).wants(t, "commands", "target", Refused, "discard")
+}
+
 // TestCheckUnknown takes away the right to ask: what is not told is a warning
 // that says how to find it out.
 func TestCheckUnknown(t *testing.T) {
 	_, b, s := twoServers(t, nil, nil)
 	s.target.Username, s.target.Password = "app", "pw"
-	restrict(t, b, "-config", "-client|list", "-memory", "-multi", "-time")
+	restrict(t, b, "-config", "-client|list", "-memory", "-time")
 	r := checked(t, coordinate(t, s, alone))
-	for _, check := range []string{"commands", "min-replicas-to-write", "other clients", "clocks"} {
+	for _, check := range []string{"min-replicas-to-write", "other clients", "clocks"} {
 		r.wants(t, check, "target", Warn, "unknown: ")
 	}
-	redistest.Do(t, b, "ACL", "SETUSER", "app", "+@all", "-info", "-acl")
+	redistest.Do(t, b, "ACL", "SETUSER", "app", "+@all", "-info", "-acl", "-multi")
 	r = checked(t, coordinate(t, s, alone))
 	r.wants(t, "mode", "target", Warn, "unknown: ")
 	r.wants(t, "server", "target", Warn, "unknown: ")

@@ -74,6 +74,8 @@ type Progress struct {
 	Total int64   `json:"total,omitempty"` // about how many there are
 	Rate  float64 `json:"rate,omitempty"`  // keys a second
 	ETA   float64 `json:"eta_s,omitempty"` // seconds left in this pass
+	Phase string  `json:"phase,omitempty"` // of the migration, where it was just read
+	Equal bool    `json:"equal,omitempty"` // every key was compared: the sides are equal, and kept so from here
 }
 
 // longestHold bounds a hold: beyond it callers with usual time-outs fail.

@@ -23,7 +23,7 @@ func (c *Coordinator) Shadow(ctx context.Context) error {
 		if err := t.waitPassed(ctx, 0); err != nil {
 			return err
 		}
-		c.report("shadow", "the sides are equal and kept so")
+		c.tell(Progress{Stage: "shadow", Text: "the sides are equal and kept so", Phase: t.known().phase().String(), Equal: true})
 		return t.stay(ctx)
 	})
 }
@@ -32,7 +32,7 @@ func (c *Coordinator) Shadow(ctx context.Context) error {
 func (t *term) stay(ctx context.Context) error {
 	for pause(ctx, lookEvery) {
 		if p := t.known().phase(); (p == protocol.Done || p == protocol.Off) && !t.desk.busy() {
-			t.c.report("shadow", "the migration is %v", p)
+			t.c.tell(Progress{Stage: "shadow", Text: fmt.Sprintf("the migration is %v", p), Phase: p.String()})
 			return nil
 		}
 	}
