@@ -67,7 +67,7 @@ func (c *Client) addGuard(s settings) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c.guard = s.guard(log)
-	c.UniversalClient.AddHook(c.guard)
+	c.AddHook(c.guard)
 }
 
 func (guard) DialHook(next redis.DialHook) redis.DialHook { return next }

@@ -129,10 +129,10 @@ func (c *circuit) renew() {
 // changed is called under gobreaker's lock.
 func (c *circuit) changed(from, to gobreaker.State) {
 	c.open.Store(to != gobreaker.StateClosed)
-	switch {
-	case to == gobreaker.StateClosed:
+	switch to {
+	case gobreaker.StateClosed:
 		c.tellClosed()
-	case to == gobreaker.StateOpen:
+	case gobreaker.StateOpen:
 		c.retry.Store(time.Now().Add(openFor).UnixNano())
 		if from == gobreaker.StateClosed {
 			c.log.Warn("breaker opened: commands fail at once until the side answers", "side", c.side, "workload", c.workload)
