@@ -45,7 +45,9 @@ func FromEnv(prefix string, getenv func(string) string) (Config, error) {
 	c.Unused = e.unused()
 	// What could not be parsed is zero in c, and must not be called missing too.
 	c.check(func(field string, err error) {
-		if name := e.name(c, field); !e.faulty(name) {
+		name := e.name(c, field)
+		untold := e.byURL && e.faulty("_URL") && !c.TLS.Enabled && strings.HasPrefix(name, "_TLS") // the URL would have said whether there is TLS
+		if !e.faulty(name) && !untold {
 			e.bad(name, err)
 		}
 	})

@@ -202,6 +202,7 @@ func TestFromEnvFaults(t *testing.T) {
 		"reader is the primary":    {[]string{"HOST=h", "READER_URL=redis://h", "READ_FROM=replica"}, []string{"READER_URL"}},
 		"reader's windows":         {[]string{"SENTINELS=s", "READ_FROM=replica", "READ_MAX_LAG=1s", "READ_OWN_WRITES=soon"}, []string{"READ_MAX_LAG", "READ_OWN_WRITES"}},
 		"replicas unknown":         {[]string{"HOST=h", "READ_FROM=replica"}, []string{"READ_FROM"}},
+		"TLS of a URL unknown":     {[]string{"URL=not a url", "TLS_CA=/none", "TLS_SERVER_NAME=n"}, []string{"URL"}},
 		"missing file":             {[]string{"HOST=h", "PASSWORD_FILE=" + dir + "/none"}, []string{"PASSWORD_FILE"}},
 		"a directory":              {[]string{"URL_FILE=" + dir}, []string{"URL_FILE"}},
 		"file beside variable":     {[]string{"HOST=h", "PASSWORD=p", "PASSWORD_FILE=" + dir + "/none"}, []string{"PASSWORD_FILE"}},
@@ -243,6 +244,16 @@ func faults(err error) []string {
 		}
 	}
 	return names
+}
+
+// TestFaultsSayWhatWouldDo holds faults to naming what may be set.
+func TestFaultsSayWhatWouldDo(t *testing.T) {
+	_, err := topology.FromEnv("REDIS", vars("HOST=h", "DB=-1", "READ_FROM=nearest"))
+	for _, want := range []string{"REDIS_DB: must not be negative", "REDIS_READ_FROM: is not one of the choices: primary, replica and prefer-replica"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v; want it to say %q", err, want)
+		}
+	}
 }
 
 func TestFromEnvFiles(t *testing.T) {

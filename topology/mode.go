@@ -2,10 +2,15 @@ package topology
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -44,7 +49,22 @@ func (c *Client) CheckMode(ctx context.Context) error {
 	if _, ok := errors.AsType[*ModeError](err); ok || err == nil {
 		return err
 	}
-	return fmt.Errorf("topology: check mode: %w", err)
+	return fmt.Errorf("%w%s", err, c.tlsHint(err))
+}
+
+// tlsHint names the setting that is probably at fault where one end speaks TLS
+// and the other does not: what such a server answers, if it does, says nothing.
+func (c *Client) tlsHint(err error) string {
+	_, record := errors.AsType[tls.RecordHeaderError](err)
+	shake, ok := errors.AsType[*net.OpError](err)
+	silent := ok && shake.Net == "tls" && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded))
+	switch {
+	case c.cfg.TLS.Enabled && (record || silent):
+		return fmt.Sprintf("; perhaps it speaks no TLS, which %s or a rediss:// URL asks for", c.cfg.env("_TLS"))
+	case !c.cfg.TLS.Enabled && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return fmt.Sprintf("; perhaps it wants TLS: set %s=true, or write rediss:// in its URL", c.cfg.env("_TLS"))
+	}
+	return ""
 }
 
 // mismatch makes a ModeError of what a server says of itself, or nil if its kind
@@ -96,7 +116,7 @@ func kindOf(info map[string]string) string {
 func (c *Client) checkStandalone(ctx context.Context) error {
 	info, err := readInfo(ctx, c.one)
 	if err != nil {
-		return err
+		return fmt.Errorf("server %s: %w", c.cfg.Addrs[0], err)
 	}
 	return c.mismatch(c.cfg.Addrs[0], info, "primary")
 }

@@ -10,6 +10,7 @@ import (
 // Faults of values; none holds the value.
 var (
 	errNumber   = errors.New("is not a whole number")
+	errNegative = errors.New("must not be negative")
 	errPositive = errors.New("is not a whole number above 0")
 	errDuration = errors.New("is not a duration above 0 with its unit, as in 500ms or 5s")
 	errBool     = errors.New("is neither true nor false")
@@ -18,6 +19,9 @@ var (
 // parseNumber takes digits alone, up to what any setting can mean.
 func parseNumber(s string) (int, error) {
 	n, err := strconv.ParseUint(s, 10, 31)
+	if _, bad := strconv.Atoi(strings.TrimPrefix(s, "-")); bad == nil && s[0] == '-' {
+		return 0, errNegative
+	}
 	if err != nil {
 		return 0, errNumber
 	}

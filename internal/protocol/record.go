@@ -18,6 +18,10 @@ const Slots = 16384
 // program, or by something else.
 var ErrFormat = errors.New("control record of another format")
 
+// ErrDamaged means that what stands in a control record's place was written by
+// no version of the program. It comes with ErrFormat.
+var ErrDamaged = errors.New("it is damaged: no version of migrate wrote this")
+
 // A State is what one side may be used for, for one slot of one workload.
 type State uint8
 
@@ -152,7 +156,10 @@ func Decode(text string) (Record, error) {
 		Format int `json:"format"`
 	}
 	if err := json.Unmarshal([]byte(text), &head); err != nil {
-		return Record{}, fmt.Errorf("%w: not JSON", ErrFormat)
+		return Record{}, fmt.Errorf("%w: %w: not JSON", ErrFormat, ErrDamaged)
+	}
+	if head.Format == 0 {
+		return Record{}, fmt.Errorf("%w: %w: it names no format", ErrFormat, ErrDamaged)
 	}
 	if head.Format != Format {
 		return Record{}, fmt.Errorf("%w: %d; this program knows %d", ErrFormat, head.Format, Format)

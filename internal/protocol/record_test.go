@@ -12,8 +12,8 @@ func TestDecodeRefusesOtherFormats(t *testing.T) {
 		says string
 	}{
 		"newer format": {`{"format":2,"name":"n"}`, "2; this program knows 1"},
-		"no format":    {`{"name":"n"}`, "0; this program knows 1"},
-		"not JSON":     {`control`, "not JSON"},
+		"no format":    {`{"name":"n"}`, "it names no format"},
+		"not JSON":     {`control`, "damaged: no version of migrate wrote this: not JSON"},
 		"other type":   {`{"format":1,"epoch":"x"}`, "epoch"},
 		"other side":   {`{"format":1,"side":"left"}`, "unknown side"},
 		"other phase":  {`{"format":1,"side":"source","phase":"later"}`, "unknown phase"},

@@ -44,6 +44,11 @@ func (b *bench) advise(st *Status, errs [3]error) {
 }
 
 func (b *bench) blockers(st *Status, block func(string, ...any)) {
+	for _, s := range protocol.Sides {
+		if b.lost[s] && b.recs.owns(s) {
+			block("%s; moves are refused: %s", lossText(s), wayOut(s))
+		}
+	}
 	if len(st.Members) == 0 {
 		block("no member is on the roll")
 	}

@@ -64,8 +64,12 @@ func (t *term) mayBegin(ctx context.Context) error {
 		return refuse("sides", "set REDIS_TARGET_* to the Redis that is to be moved to",
 			"source and target are the same server (run id %s)", recs[protocol.Source].RunID)
 	}
-	if !recs[protocol.Target].Record.Empty() || t.c.opts.TargetKeys != RefuseKeys {
-		return nil // it was this migration's target before, or its keys were spoken of
+	lost, err := lostData(ctx, t.sides[protocol.Source])
+	if err != nil {
+		return err
+	}
+	if !recs[protocol.Target].Record.Empty() && !lost || t.c.opts.TargetKeys != RefuseKeys {
+		return nil // it was this source's target before, or its keys were spoken of
 	}
 	foreign, err := foreignKeys(ctx, t.sides[protocol.Target].client, 5)
 	if err != nil {
@@ -146,6 +150,9 @@ func (t *term) load(ctx context.Context, mayBegin bool) error {
 	v := &view{plan: p}
 	for _, s := range protocol.Sides {
 		v.rec[s] = recs[s].Record
+		if err := t.lookForLoss(ctx, s); err != nil {
+			return err
+		}
 	}
 	t.mu.Lock()
 	t.plan, t.syncer = p, newSyncer(t, v)

@@ -128,7 +128,10 @@ func (k *checker) judgeRecords() {
 		f := k.sides[s]
 		if f.recordErr != nil {
 			next := "let this user read " + control.Prefix(k.c.opts.Name) + "*"
-			if errors.Is(f.recordErr, protocol.ErrFormat) {
+			if errors.Is(f.recordErr, protocol.ErrDamaged) {
+				next = fmt.Sprintf("while a process of the app runs: DEL %s on the %v, and it puts its own back; else see docs/moving.md, What if a control record is damaged?",
+					control.KeysOf(k.c.opts.Name).Control, s)
+			} else if errors.Is(f.recordErr, protocol.ErrFormat) {
 				next = "run the migrate command of the version that wrote it"
 			}
 			k.refuse("control record", s.String(), next, "it cannot be read: %v", f.recordErr)

@@ -129,7 +129,12 @@ func (t *term) step(ctx context.Context, from protocol.Side, goal map[string]int
 		return MoveReport{}, err
 	}
 	before := t.holds(ctx)
+	taker := from.Other()
+	refilled := t.lost[taker].Load() && !t.known().owns(taker)
 	report, err := t.syncer.move(ctx, from, goal, hold)
+	if refilled && report.Committed {
+		t.madeGood(ctx, taker)
+	}
 	t.moved(ctx, &report, before)
 	return report, err
 }

@@ -84,6 +84,7 @@ type bench struct {
 	others [3][]bypass
 	began  time.Time // of shadow
 	soaked time.Time // since when the target answers all
+	lost   [3]bool   // by side: it came back without its record
 	gates  []Gate
 }
 
@@ -141,15 +142,16 @@ func (b *bench) members(ctx context.Context, sd *side) error {
 	return nil
 }
 
-// times finds in the audit when shadow and soak began.
+// times finds in the audit when shadow and soak began, and whether it was lost.
 func (b *bench) times(ctx context.Context, sd *side) {
-	events, err := sd.store.Events(ctx, 2000)
+	events, err := sd.store.Events(ctx, auditRead)
 	if err != nil {
 		return // then they are not known
 	}
+	b.lost[sd.Side] = lostIn(events, sd.Side)
 	for _, e := range events {
 		switch e.What {
-		case "shadow on the source":
+		case begun(protocol.Source):
 			b.began = e.At
 		case "grant on the target":
 			b.soaked = e.At
@@ -201,6 +203,7 @@ func (b *bench) all() {
 	}
 	b.membersGate()
 	b.bypassGate()
+	b.lossGate()
 	b.feedGates()
 	b.holdGate()
 	if b.from == protocol.Source {

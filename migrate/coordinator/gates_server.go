@@ -71,6 +71,7 @@ func (t *term) finishGates(ctx context.Context, req FinishRequest) ([]Gate, erro
 	if b.reachable() {
 		b.membersGate()
 		b.bypassGate()
+		b.lossGate()
 		b.feedGates()
 		b.mirrorGate()
 		b.soakGate(req.MinSoak)

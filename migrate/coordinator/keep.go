@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -39,7 +40,8 @@ func (t *term) watchRecords(ctx context.Context) {
 				continue // the mover does it, or has just written a newer one than was read
 			}
 			t.log.Warn("side has forgotten its control record; putting it back", "op", "put back", "side", s.String())
-			if _, err := t.change(ctx, protocol.Change{Side: s, Old: r.Record, New: known}, "the side answered with an older record"); err != nil {
+			ev := control.Event{Who: t.id, What: "record put back", Why: "the side answered with an older one"} // as members name it
+			if _, err := t.changeAs(ctx, protocol.Change{Side: s, Old: r.Record, New: known}, ev); err != nil {
 				t.log.Debug("record not put back", "side", s.String(), "err", err)
 			}
 		}
@@ -109,7 +111,7 @@ func (s *syncer) keepsUp() bool {
 // progress tells how the sync goes.
 func (s *syncer) progress() Progress {
 	names, slots := s.dirty.Len(), s.slots()
-	held := s.speed.held()
+	held, loss := s.speed.held(), s.t.loss()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := Progress{Stage: "sync", Keys: s.pass.Keys, Total: s.pass.Total}
@@ -120,6 +122,8 @@ func (s *syncer) progress() Progress {
 		}
 	}
 	switch {
+	case loss != "":
+		p.Text = loss
 	case s.trouble != "":
 		p.Text = "held up: " + s.trouble
 	case s.walking > 0 && held > 0:

@@ -61,7 +61,18 @@ func (t *term) equalise(ctx context.Context, v *view, keys []string) (n tally, l
 
 // sync copies what differs from the side to the other.
 func (t *term) sync(ctx context.Context, from protocol.Side, keys []string) (n tally, left []string, err error) {
-	opts := keysync.Options{Check: t.mine, Move: t.id}
+	lost := t.lost[from].Load()
+	if lost { // what it has not may be what it has lost
+		there, err := t.held(ctx, from, keys)
+		if err != nil {
+			return tally{Failed: int64(len(keys))}, keys, err
+		}
+		if len(there) == 0 {
+			return n, nil, nil
+		}
+		keys = there
+	}
+	opts := keysync.Options{Check: func() error { return t.mayCopy(from, lost) }, Move: t.id}
 	results, err := keysync.Sync(ctx, t.keys[from].keys, t.keys[from.Other()].keys, keys, opts)
 	if err != nil {
 		err = fmt.Errorf("copy to the %v: %w", from.Other(), err)

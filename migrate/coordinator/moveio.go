@@ -50,9 +50,13 @@ func (t *term) learn(s protocol.Side, r control.Reading) {
 // change writes one record, and knows its own again after a lost reply. It is
 // for changes outside of a move.
 func (t *term) change(ctx context.Context, ch protocol.Change, why string) (control.Reading, error) {
+	return t.changeAs(ctx, ch, control.Event{Who: t.id, What: what(ch), Why: why})
+}
+
+// changeAs is change with another line in the audit.
+func (t *term) changeAs(ctx context.Context, ch protocol.Change, ev control.Event) (control.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	ev := control.Event{Who: t.id, What: what(ch), Why: why}
 	store := t.sides[ch.Side].store
 	r, err := store.Change(ctx, ch, t.id, ev)
 	for tries := 0; err != nil && !errors.Is(err, ErrReplaced) && tries < 3; tries++ {

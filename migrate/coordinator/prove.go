@@ -207,7 +207,7 @@ func (pr *proof) pass(ctx context.Context) (differ int, err error) {
 		err := pr.s.each(ctx, side, pr.wanted, func(ctx context.Context, keys []string) error {
 			if side != pr.giver {
 				var err error
-				if keys, err = pr.s.absent(ctx, pr.giver, keys); err != nil || len(keys) == 0 || pr.s.t.keepExtras(side) {
+				if keys, err = pr.s.t.absent(ctx, pr.giver, keys); err != nil || len(keys) == 0 || pr.s.t.keepExtras(side) {
 					return err
 				}
 			}

@@ -23,14 +23,29 @@ func (c *Coordinator) Shadow(ctx context.Context) error {
 		if err := t.waitPassed(ctx, 0); err != nil {
 			return err
 		}
-		c.tell(Progress{Stage: "shadow", Text: "the sides are equal and kept so", Phase: t.known().phase().String(), Equal: true})
+		t.sayEqual()
 		return t.stay(ctx)
 	})
 }
 
+// sayEqual says how things are once a pass has ended.
+func (t *term) sayEqual() {
+	p := Progress{Stage: "shadow", Text: "the sides are equal and kept so", Phase: t.known().phase().String(), Equal: true}
+	if loss := t.loss(); loss != "" {
+		p.Text, p.Equal = loss+"; nothing moves until that is settled: see `migrate status`", false
+	}
+	t.c.tell(p)
+}
+
 // stay waits for the end of the migration, of ctx or of the term.
 func (t *term) stay(ctx context.Context) error {
+	said := t.loss()
 	for pause(ctx, lookEvery) {
+		loss := t.loss()
+		if loss != said && loss != "" {
+			t.sayEqual()
+		}
+		said = loss
 		if p := t.known().phase(); (p == protocol.Done || p == protocol.Off) && !t.desk.busy() {
 			t.c.tell(Progress{Stage: "shadow", Text: fmt.Sprintf("the migration is %v", p), Phase: p.String()})
 			return nil

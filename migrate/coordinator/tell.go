@@ -34,6 +34,7 @@ func (c *Coordinator) Status(ctx context.Context) (st Status, err error) {
 	for _, s := range protocol.Sides {
 		if errs[s] == nil {
 			errs[s] = b.members(ctx, c.sides[s])
+			b.times(ctx, c.sides[s])
 		}
 	}
 	if errs[protocol.Source] != nil && errs[protocol.Target] != nil {

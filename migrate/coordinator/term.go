@@ -42,6 +42,8 @@ type term struct {
 	moving   atomic.Bool // a mover looks after the records
 	markers  markers
 	settings settings
+	looking  sync.Mutex     // for a loss
+	lost     [3]atomic.Bool // by side: it came back without its record
 
 	mu      sync.Mutex
 	renewed [3]protocol.Lease // when the lock of each side was last known to be ours
@@ -152,9 +154,16 @@ func (t *term) beat(ctx context.Context, s protocol.Side) {
 			t.mu.Lock()
 			t.renewed[s] = protocol.Lease{Sent: sent, RunID: t.id}
 			t.mu.Unlock()
+			if t.lost[s].Load() {
+				_ = t.lookForLoss(ctx, s) // its data may have been restored, with the lock
+			}
 		case h.ID == "":
 			// The side has forgotten it, in a failover. Nobody can have taken it and
-			// kept it without the other side's.
+			// kept it without the other side's. No key is read there before it is ours.
+			if err := t.lookForLoss(ctx, s); err != nil {
+				t.log.Debug("lock not taken again", "side", s.String(), "err", err)
+				continue
+			}
 			if _, _, err := t.sides[s].store.TakeLock(ctx, t.id, "", t.about(t.verb)); err != nil {
 				t.log.Debug("lock not taken again", "side", s.String(), "err", err)
 			}

@@ -162,7 +162,7 @@ func (s *syncer) batch(ctx context.Context, side protocol.Side, keys []string) e
 			s.dirty.Add(key) // being decided: compared when that is over
 		}
 	}
-	extras, err := s.absent(ctx, side.Other(), others)
+	extras, err := s.t.absent(ctx, side.Other(), others)
 	if err != nil {
 		return err
 	}
@@ -184,11 +184,11 @@ func (s *syncer) batch(ctx context.Context, side protocol.Side, keys []string) e
 }
 
 // absent returns those keys that a side does not have.
-func (s *syncer) absent(ctx context.Context, side protocol.Side, keys []string) (out []string, err error) {
+func (t *term) absent(ctx context.Context, side protocol.Side, keys []string) (out []string, err error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	client := s.t.keys[side].client
+	client := t.keys[side].client
 	if client.Mode() != topology.Cluster { // mostly none is absent, and one question tells
 		n, err := client.Exists(ctx, keys...).Result()
 		if err != nil {
