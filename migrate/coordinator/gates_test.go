@@ -83,11 +83,15 @@ func TestGates(t *testing.T) {
 		"source lost":             {func(b *bench) { b.lost[protocol.Source] = true }, "data of the source", Refused},
 		"target lost, owns none":  {func(b *bench) { b.lost[protocol.Target] = true }, "data", OK},
 		"source lost, going back": {func(b *bench) { b.lost[protocol.Source], b.from = true, protocol.Target }, "data of the source", Warn},
-		"replicas lag":            {func(b *bench) { b.facts[protocol.Target].Lag = 2 * time.Second }, "replication lag", Refused},
-		"replica missing":         {func(b *bench) { b.facts[protocol.Target].Replicas = 1 }, "replicas of the target", Refused},
-		"slots move":              {func(b *bench) { b.facts[protocol.Target].Moving = 1 }, "slots", Refused},
-		"clocks apart":            {func(b *bench) { b.facts[protocol.Target].Skew = time.Second }, "clocks", Refused},
-		"target full":             {func(b *bench) { b.facts[protocol.Target].Max = 1 << 20 }, "memory of the target", Refused},
+		"copies fail, going back": {func(b *bench) {
+			b.from = protocol.Target
+			b.tell(func(a *migrate.About) { a.Mirror.Recent = 1 })
+		}, "copies of the members", Warn},
+		"replicas lag":    {func(b *bench) { b.facts[protocol.Target].Lag = 2 * time.Second }, "replication lag", Refused},
+		"replica missing": {func(b *bench) { b.facts[protocol.Target].Replicas = 1 }, "replicas of the target", Refused},
+		"slots move":      {func(b *bench) { b.facts[protocol.Target].Moving = 1 }, "slots", Refused},
+		"clocks apart":    {func(b *bench) { b.facts[protocol.Target].Skew = time.Second }, "clocks", Refused},
+		"target full":     {func(b *bench) { b.facts[protocol.Target].Max = 1 << 20 }, "memory of the target", Refused},
 		"target evicts": {func(b *bench) {
 			b.facts[protocol.Target].Max, b.facts[protocol.Target].Policy = 1<<30, "allkeys-lru"
 		}, "memory of the target", Warn},
