@@ -59,7 +59,7 @@ func checkTable(w io.Writer, rep coordinator.CheckReport, all bool) {
 		}
 	}
 	ok, warn, refuse := tally(rep)
-	fmt.Fprintf(w, "%d ok, %d warnings, %d refusals\n", ok, warn, refuse)
+	fmt.Fprintf(w, "%d ok, %s, %s\n", ok, counted(warn, "warning"), counted(refuse, "refusal"))
 }
 
 func question(l coordinator.CheckLine) string {

@@ -166,3 +166,11 @@ func grouped(n int64) string {
 	}
 	return s
 }
+
+// counted writes a number with its noun, in the plural unless it is one.
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}

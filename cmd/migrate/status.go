@@ -82,7 +82,7 @@ func statusLine(st coordinator.Status) string {
 	if st.Moving != nil {
 		line += fmt.Sprintf("; a move is at %s", st.Moving.Stage)
 	}
-	return line + fmt.Sprintf("; %d members; waits for: %s", len(st.Members), st.WaitsFor)
+	return line + fmt.Sprintf("; %s; waits for: %s", counted(len(st.Members), "member"), st.WaitsFor)
 }
 
 func statusTable(w io.Writer, st coordinator.Status) {
@@ -119,8 +119,8 @@ func sideTable(w io.Writer, name string, s coordinator.SideStatus) {
 		fmt.Fprintf(w, "%s\t%s, no answer: %s\n", name, s.Mode, s.Error)
 		return
 	}
-	fmt.Fprintf(w, "%s\t%s, Redis %s, %s in use, %d masters, %d replicas %.0f ms behind, round trip %.2f ms\n",
-		name, s.Mode, orNone(s.Version), bytesText(s.Used), s.Masters, s.Replicas, s.LagMS, s.TripMS)
+	fmt.Fprintf(w, "%s\t%s, Redis %s, %s in use, %s, %s %.0f ms behind, round trip %.2f ms\n",
+		name, s.Mode, orNone(s.Version), bytesText(s.Used), counted(s.Masters, "master"), counted(s.Replicas, "replica"), s.LagMS, s.TripMS)
 }
 
 func membersTable(w io.Writer, st coordinator.Status) {

@@ -20,7 +20,7 @@ type CutoverResult struct {
 // Cutover moves authority to the target, a step at a time. It is handed to the
 // coordinator that runs, if one does.
 func (c *Coordinator) Cutover(ctx context.Context, req CutoverRequest) (CutoverResult, error) {
-	req.Care = req.fill(c.opts)
+	req.Care, req.Seen = req.fill(c.opts), c.seen(ctx)
 	return perform(ctx, c, "cutover", req, (*term).readyToMove, (*term).cutover)
 }
 
@@ -39,6 +39,11 @@ func (t *term) readyToMove(ctx context.Context) error {
 
 func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResult, err error) {
 	res.Phase = t.known().phase()
+	if req.Seen != protocol.Shadow { // from there it only goes on
+		if err := stillAsSeen("cutover", req.Seen, res.Phase); err != nil {
+			return res, err
+		}
+	}
 	if err := checkSteps(t.known(), req); err != nil {
 		return res, err
 	}

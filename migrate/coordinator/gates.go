@@ -234,11 +234,11 @@ func (b *bench) shadowAge() {
 		return
 	}
 	if b.began.IsZero() {
-		b.add("time in shadow", Unknown, min.String(), "see `migrate status --events`", "the audit does not tell when shadow began")
+		b.add("time in shadow", Unknown, shortly(min), "see `migrate status --events`", "the audit does not tell when shadow began")
 		return
 	}
 	age := time.Since(b.began)
-	b.judge("time in shadow", age >= min, Warn, "at least "+min.String(), "go on if the load of these hours is what you will have", "%v", age.Round(time.Second))
+	b.judge("time in shadow", age >= min, Warn, "at least "+shortly(min), "go on if the load of these hours is what you will have", "%v", age.Round(time.Second))
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -248,4 +248,16 @@ func some(list []string, n int) string {
 		return strings.Join(list, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(list[:n], ", "), len(list)-n)
+}
+
+// shortly writes a duration without the minutes and seconds that it has not.
+func shortly(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

@@ -77,18 +77,21 @@ func (b *bench) splitGate() {
 	}
 	slices.Sort(hit)
 	hit = slices.Compact(hit)
-	switch {
-	case len(hit) > 0:
-		w, _, _ := strings.Cut(hit[0], " ")
-		b.add("commands with several keys", Refused, "none in a workload that is moved in part",
-			fmt.Sprintf("move these at once: --only %s --to 100", strings.ReplaceAll(w, "+", " --only ")),
-			"the app uses commands whose keys would lie on two sides: %s", some(hit, 4))
-	case anyKey > 0 && b.partial():
-		b.add("scripts without keys", Refused, "none while the sides share the keys", "move everything in one step: --to 100",
-			"the app has run %d scripts that declare no key", anyKey)
-	default:
+	keyless := anyKey > 0 && b.partial()
+	const all = "move everything in one step: --to 100"
+	if len(hit) == 0 {
 		b.add("commands with several keys", OK, "", "", "none that this step would split")
+	} else {
+		next := all // with --only, a script without keys would find the sides sharing them
+		if anyKey == 0 {
+			w, _, _ := strings.Cut(hit[0], " ")
+			next = fmt.Sprintf("move these at once: --only %s --to 100", strings.ReplaceAll(w, "+", " --only "))
+		}
+		b.add("commands with several keys", Refused, "none in a workload that is moved in part", next,
+			"the app uses commands whose keys would lie on two sides: %s", some(hit, 4))
 	}
+	b.judge("scripts without keys", !keyless, Refused, "none while the sides share the keys", all,
+		"the app has run %d scripts that declare no key", anyKey)
 }
 
 // splits reports whether the move leaves keys of some workloads, joined by +, on

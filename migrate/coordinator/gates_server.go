@@ -87,5 +87,5 @@ func (b *bench) soakGate(min time.Duration) {
 	if b.soaked.IsZero() {
 		age = 0
 	}
-	b.judge("time in soak", age >= min, Refused, "at least "+min.String(), "wait: until then there is a way back; --min-soak sets the time", "%v", age.Round(time.Second))
+	b.judge("time in soak", age >= min, Refused, "at least "+shortly(min), "wait: until then there is a way back; --min-soak sets the time", "%v", age.Round(time.Second))
 }

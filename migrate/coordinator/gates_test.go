@@ -77,11 +77,21 @@ func TestGates(t *testing.T) {
 			b.census["m"] = migrate.Census{Whole: map[string]map[string]int64{"w": {"sinterstore": 3}}}
 		}, "commands with several keys", Refused},
 		"scripts without keys": {func(b *bench) { b.census["m"] = migrate.Census{AnyKey: 2} }, "scripts without keys", Refused},
-		"replicas lag":         {func(b *bench) { b.facts[protocol.Target].Lag = 2 * time.Second }, "replication lag", Refused},
-		"replica missing":      {func(b *bench) { b.facts[protocol.Target].Replicas = 1 }, "replicas of the target", Refused},
-		"slots move":           {func(b *bench) { b.facts[protocol.Target].Moving = 1 }, "slots", Refused},
-		"clocks apart":         {func(b *bench) { b.facts[protocol.Target].Skew = time.Second }, "clocks", Refused},
-		"target full":          {func(b *bench) { b.facts[protocol.Target].Max = 1 << 20 }, "memory of the target", Refused},
+		"several keys, beside scripts": {func(b *bench) {
+			b.census["m"] = migrate.Census{AnyKey: 2, Whole: map[string]map[string]int64{"w": {"sinterstore": 3}}}
+		}, "scripts without keys", Refused},
+		"source lost":             {func(b *bench) { b.lost[protocol.Source] = true }, "data of the source", Refused},
+		"target lost, owns none":  {func(b *bench) { b.lost[protocol.Target] = true }, "data", OK},
+		"source lost, going back": {func(b *bench) { b.lost[protocol.Source], b.from = true, protocol.Target }, "data of the source", Warn},
+		"copies fail, going back": {func(b *bench) {
+			b.from = protocol.Target
+			b.tell(func(a *migrate.About) { a.Mirror.Recent = 1 })
+		}, "copies of the members", Warn},
+		"replicas lag":    {func(b *bench) { b.facts[protocol.Target].Lag = 2 * time.Second }, "replication lag", Refused},
+		"replica missing": {func(b *bench) { b.facts[protocol.Target].Replicas = 1 }, "replicas of the target", Refused},
+		"slots move":      {func(b *bench) { b.facts[protocol.Target].Moving = 1 }, "slots", Refused},
+		"clocks apart":    {func(b *bench) { b.facts[protocol.Target].Skew = time.Second }, "clocks", Refused},
+		"target full":     {func(b *bench) { b.facts[protocol.Target].Max = 1 << 20 }, "memory of the target", Refused},
 		"target evicts": {func(b *bench) {
 			b.facts[protocol.Target].Max, b.facts[protocol.Target].Policy = 1<<30, "allkeys-lru"
 		}, "memory of the target", Warn},
@@ -150,6 +160,26 @@ func TestSplitGate(t *testing.T) {
 			}
 			if !tt.want && !strings.Contains(b.gates[0].Next, "--only w") {
 				t.Errorf("got next step %q; want the one that works", b.gates[0].Next)
+			}
+		})
+	}
+}
+
+// TestSplitStep wants one step that both gates of what is split let through.
+func TestSplitStep(t *testing.T) {
+	for name, tt := range map[string]struct {
+		scripts int64
+		want    string
+	}{
+		"commands alone": {0, "move these at once: --only w --to 100"},
+		"and scripts":    {2, "move everything in one step: --to 100"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := sound()
+			b.census["m"] = migrate.Census{AnyKey: tt.scripts, Whole: map[string]map[string]int64{"w": {"sinterstore": 3}}}
+			b.splitGate()
+			if len(b.gates) != 2 || b.gates[0].Next != tt.want {
+				t.Errorf("got %+v; want two gates, and %q", b.gates, tt.want)
 			}
 		})
 	}

@@ -1,6 +1,10 @@
 package coordinator
 
-import "time"
+import (
+	"time"
+
+	"github.com/transload/transload/internal/protocol"
+)
 
 // A Care says how careful a move is, and what it accepts. Zero fields mean the
 // coordinator's own options, so that a verb which is handed to another process
@@ -32,11 +36,13 @@ type CutoverRequest struct {
 	Only  []string      `json:"only,omitempty"`  // workloads; none means all
 	Every time.Duration `json:"every,omitempty"` // pause between two steps
 	Care
+	Seen protocol.Phase `json:"seen"` // in which it was asked for; filled in by Cutover
 }
 
 // A RollbackRequest says how to go back.
 type RollbackRequest struct {
 	Care
+	Seen protocol.Phase `json:"seen"` // in which it was asked for; filled in by Rollback
 }
 
 // A FinishRequest says how to end a migration.

@@ -18,7 +18,7 @@ type RollbackResult struct {
 // with the same proof as any move, and from shadow to off. It is handed to the
 // coordinator that runs, if one does; a cutover that is under way is ended first.
 func (c *Coordinator) Rollback(ctx context.Context, req RollbackRequest) (RollbackResult, error) {
-	req.Care = req.fill(c.opts)
+	req.Care, req.Seen = req.fill(c.opts), c.seen(ctx)
 	return perform(ctx, c, "rollback", req, (*term).readyToReturn, (*term).rollback)
 }
 
@@ -36,7 +36,11 @@ func (t *term) readyToReturn(ctx context.Context) error {
 }
 
 func (t *term) rollback(ctx context.Context, req RollbackRequest) (res RollbackResult, err error) {
-	switch res.Phase = t.known().phase(); res.Phase {
+	res.Phase = t.known().phase()
+	if err := stillAsSeen("rollback", req.Seen, res.Phase); err != nil {
+		return res, err
+	}
+	switch res.Phase {
 	case protocol.Shadow:
 		err = t.off(ctx)
 	case protocol.Cutover, protocol.Soak:
