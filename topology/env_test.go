@@ -249,7 +249,7 @@ func faults(err error) []string {
 // TestFaultsSayWhatWouldDo holds faults to naming what may be set.
 func TestFaultsSayWhatWouldDo(t *testing.T) {
 	_, err := topology.FromEnv("REDIS", vars("HOST=h", "DB=-1", "READ_FROM=nearest"))
-	for _, want := range []string{"REDIS_DB: must not be negative", "REDIS_READ_FROM: is not one of the choices: primary, replica and prefer-replica"} {
+	for _, want := range []string{"REDIS_DB: must not be negative", "REDIS_READ_FROM: is not one of the choices: primary and replica"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v; want it to say %q", err, want)
 		}

@@ -129,7 +129,7 @@ func (c Config) checkReader(bad func(field string, err error)) {
 			bad("Reader.From", errors.New("asks for replicas, and a standalone server's are unknown without a reader's address"))
 		}
 	default:
-		bad("Reader.From", fmt.Errorf("%w: %s, %s and %s", ErrUnknown, ReadPrimary, ReadReplica, ReadPreferReplica))
+		bad("Reader.From", fmt.Errorf("%w: %s and %s", ErrUnknown, ReadPrimary, ReadReplica))
 	}
 	if c.Reader.PoolSize < 0 {
 		bad("Reader.PoolSize", errors.New("is negative"))
