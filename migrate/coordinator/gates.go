@@ -82,9 +82,11 @@ type bench struct {
 	about  map[string]migrate.About
 	census map[string]migrate.Census
 	others [3][]bypass
-	began  time.Time // of shadow
-	soaked time.Time // since when the target answers all
-	lost   [3]bool   // by side: it came back without its record
+	began  time.Time     // of shadow
+	soaked time.Time     // since when the target answers all
+	lost   [3]bool       // by side: it came back without its record
+	groups int           // streams with groups among those that move
+	asking time.Duration // how long it took to ask all that move for their groups
 	gates  []Gate
 }
 
@@ -111,7 +113,20 @@ func (c *Coordinator) look(ctx context.Context, t *term, from protocol.Side, goa
 		b.others[s] = bypasses(ctx, sides[s], c.opts.Name)
 		b.times(ctx, sides[s])
 	}
+	if t != nil {
+		if err := b.streams(ctx); err != nil {
+			return nil, fmt.Errorf("coordinator: %w", err)
+		}
+	}
 	return b, nil
+}
+
+// streams asks the streams that move for their groups, as it is done in a hold.
+func (b *bench) streams(ctx context.Context) error {
+	began := time.Now()
+	groups, err := b.t.syncer.grouped(ctx, b.t.syncer.streamsOf(b.goal))
+	b.groups, b.asking = len(groups), time.Since(began)
+	return err
 }
 
 // members reads roll and census of one side.

@@ -52,15 +52,13 @@ const compareRate = 5000
 // holdGate wants what must be done in the hold to fit it.
 func (b *bench) holdGate() {
 	trip := max(b.facts[protocol.Source].Trip, b.facts[protocol.Target].Trip)
-	streams := 0
 	hold := b.care.Hold
 	need := time.Duration(0)
 	if b.t != nil {
 		if usual := b.t.syncer.speed.longest(); usual > 0 {
 			trip = min(trip, usual)
 		}
-		streams = len(b.t.syncer.streamsOf(b.goal))
-		need = time.Duration(streams+fewNames) * time.Second / compareRate
+		need = b.asking + time.Duration(b.groups+fewNames)*time.Second/compareRate
 		if b.t.syncer.full() {
 			need, hold = b.t.fullPass(), b.care.MaxHold
 		}
@@ -71,7 +69,7 @@ func (b *bench) holdGate() {
 		next = fmt.Sprintf("say --max-hold=%v if writes may be held for so long, or use servers with CLIENT TRACKING", roundUp(need))
 	}
 	b.judge("hold", need <= hold, Refused, "at most "+hold.String(), next,
-		"about %v expected at the worst: a round trip takes %v, and %d streams are compared in it", need.Round(time.Millisecond), trip.Round(time.Microsecond), streams)
+		"about %v expected at the worst: a round trip takes %v, and %d streams with groups are compared in it", need.Round(time.Millisecond), trip.Round(time.Microsecond), b.groups)
 }
 
 // enoughReads is how many commands a p99, or a share of hits, must come from to

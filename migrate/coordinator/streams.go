@@ -124,6 +124,11 @@ func (s *syncer) movingStreams(ctx context.Context, v *view) ([]string, error) {
 		}
 	}
 	s.mu.Unlock()
+	return s.grouped(ctx, all)
+}
+
+// grouped returns those of some streams that have a group on either side.
+func (s *syncer) grouped(ctx context.Context, all []string) ([]string, error) {
 	grouped := map[string]bool{}
 	for _, side := range protocol.Sides {
 		if len(all) == 0 {

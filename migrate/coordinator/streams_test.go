@@ -1,6 +1,9 @@
 package coordinator
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -49,5 +52,34 @@ func TestGroups(t *testing.T) {
 	}
 	if g, err := dst.XInfoGroups(ctx, "st:{b}").Result(); err != nil || len(g) != 0 {
 		t.Errorf("groups of the other stream: got %+v, %v; want none", g, err)
+	}
+}
+
+// TestPlainStreams: streams without a group are not compared in a hold, and do
+// not shut the gate that keeps it short.
+func TestPlainStreams(t *testing.T) {
+	t.Parallel()
+	s := pair(t)
+	src, ctx := client(t, s.source), t.Context()
+	p := src.Pipeline()
+	for i := range 3000 {
+		p.XAdd(ctx, &redis.XAddArgs{Stream: fmt.Sprintf("st:{%d}", i), Values: []any{"k", "v"}})
+	}
+	p.XGroupCreate(ctx, "st:{1}", "workers", "0")
+	if _, err := p.Exec(ctx); err != nil {
+		t.Fatal(err)
+	}
+	startApp(t, s, 1, 0)
+	c := coordinate(t, s)
+	stop := shadowing(t, c)
+	defer stop()
+	waitShadow(t, c)
+	preview, err := coordinate(t, s).PreviewCutover(ctx, CutoverRequest{To: []int{100}, Care: Care{AcceptBypass: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(preview.Gates, func(g Gate) bool { return g.Name == "hold" })
+	if i < 0 || !strings.Contains(preview.Gates[i].Figure, " 1 streams with groups ") {
+		t.Errorf("got gates %+v; want one stream with groups in that of the hold", preview.Gates)
 	}
 }
