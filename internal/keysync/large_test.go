@@ -89,11 +89,11 @@ var largeKeys = map[string]struct{ make, change, action string }{
 	},
 	"string, shorter": {
 		make:   "for i=1,%d do redis.call('append',KEYS[1],'0123456789012345678901234567890123456789') end",
-		change: "redis.call('set',KEYS[1],redis.call('getrange',KEYS[1],0,1000000))", action: "copied",
+		change: "redis.call('set',KEYS[1],redis.call('getrange',KEYS[1],0,500000))", action: "copied",
 	},
 	"stream": {
 		make: "for i=1,%d do redis.call('xadd',KEYS[1],i..'-1','f','value '..i) end",
-		change: "redis.call('xtrim',KEYS[1],'maxlen',40000) redis.call('xdel',KEYS[1],'30000-1')" +
+		change: "redis.call('xtrim',KEYS[1],'maxlen',15000) redis.call('xdel',KEYS[1],'10000-1')" +
 			" for i=1,1500 do redis.call('xadd',KEYS[1],(900000+i)..'-1','f','new') end",
 	},
 	"stream with groups": {
@@ -109,7 +109,7 @@ var largeKeys = map[string]struct{ make, change, action string }{
 	},
 }
 
-// TestLarge copies keys of 50,000 elements, changes them a little and mends
+// TestLarge copies keys of 20,000 elements, changes them a little and mends
 // them, while no single command holds either server for long.
 func TestLarge(t *testing.T) {
 	for what, tt := range largeKeys {
@@ -119,7 +119,7 @@ func TestLarge(t *testing.T) {
 			b.a, b.ca = realSide(t, "--slowlog-log-slower-than", "1000")
 			b.b, b.cb = realSide(t, "--slowlog-log-slower-than", "1000")
 			size := &sizeHook{}
-			opts := Options{Move: "move-1"}
+			opts := Options{Move: "move-1", Large: 64 << 10}
 			b.ca.AddHook(size)
 			b.cb.AddHook(size)
 			at := time.Now().Add(time.Hour).UnixMilli()
@@ -142,7 +142,7 @@ func TestLarge(t *testing.T) {
 				t.Logf("%v in %v, %d bytes", action, time.Since(began).Round(time.Millisecond), results[0].Bytes)
 			}
 			do(t, b.cb, "SLOWLOG", "RESET")
-			script(fmt.Sprintf(tt.make, 50_000))
+			script(fmt.Sprintf(tt.make, 20_000))
 			sync(Missing, Copied)
 			sync(Equal, None)
 			script(tt.change)
@@ -199,12 +199,12 @@ func (b *bench) settled(t *testing.T, at int64) {
 // ends as what it became.
 func TestLargeReplaced(t *testing.T) {
 	b := benches["dump"](t)
-	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 50_000), 1, "k")
+	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
 	checks := 0
 	opts := Options{Check: func() error {
 		if checks++; checks == 5 {
 			do(t, b.ca, "DEL", "k")
-			do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["zset"].make, 50_000), 1, "k")
+			do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["zset"].make, 20_000), 1, "k")
 		}
 		return nil
 	}}
@@ -223,7 +223,7 @@ func TestLargeReplaced(t *testing.T) {
 // not come back as a part of itself.
 func TestMirrorExpires(t *testing.T) {
 	b := benches["dump"](t)
-	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 50_000), 1, "k")
+	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
 	if _, err := Sync(t.Context(), b.a, b.b, []string{"k"}, Options{}); err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestMirrorExpires(t *testing.T) {
 // though what came late looks like one.
 func TestLateHalf(t *testing.T) {
 	b := benches["dump"](t)
-	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 50_000), 1, "k")
+	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
 	checks := 0
 	opts := Options{Check: func() error {
 		if checks++; checks == 5 {

@@ -114,7 +114,7 @@ func (s *syncer) progress() Progress {
 	held, loss := s.speed.held(), s.t.loss()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p := Progress{Stage: "sync", Keys: s.pass.Keys, Total: s.pass.Total}
+	p := Progress{Stage: "sync", Keys: s.pass.Keys, Total: max(s.pass.Total, s.pass.Keys)} // keys come to be during a walk
 	if took := time.Since(s.pass.Began).Seconds(); s.walking > 0 && took > 0 {
 		p.Rate = float64(p.Keys) / took
 		if p.Rate > 0 {

@@ -61,11 +61,12 @@ func (s *syncer) walk(ctx context.Context, slots []uint16) error {
 
 // begin notes the beginning of a walk.
 func (s *syncer) begin(ctx context.Context, whole bool) {
-	total := int64(0)
+	var sizes [3]int64
 	for _, side := range protocol.Sides {
-		n, _ := dbSize(ctx, s.t.sides[side].client) // for the estimate alone
-		total += n
+		sizes[side], _ = dbSize(ctx, s.t.sides[side].client) // for the estimate alone
 	}
+	src := sizes[protocol.Source]
+	total := src + max(src, sizes[protocol.Target]) // what is copied is found again on the target
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pass = passInfo{Began: time.Now(), Total: total}
