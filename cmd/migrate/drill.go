@@ -51,6 +51,9 @@ func runDrill(ctx context.Context, v *call) error {
 		return err
 	}
 	o.Config = cfg
+	if err := checkRate(o); err != nil {
+		return err
+	}
 	if v.flags.Bool("planned") {
 		rep, err := v.drillPlanned(ctx, o, &drill.Handover{Promote: v.flags.String("promote")})
 		return v.tellDrill(rep, err)
@@ -83,12 +86,23 @@ func checkDrill(f *cli.Context) error {
 		return usage("migrate drill --local --mode sentinel or cluster", "--mode %q is unknown", mode)
 	case given("promote") == 1 && (given("planned") == 0 || given("local") == 1):
 		return usage(help, "--promote goes with --planned on servers that are there")
+	case given("promote") == 1 && f.String("promote") == "":
+		return usage("name the replica's host:port, or leave --promote out", "--promote: the address is empty")
 	case given("target") == 1 && given("local") == 1:
 		return usage(help, "--target does not go with --local, which has servers of its own")
 	case f.Duration("budget") <= 0:
 		return usage("say for example --budget 5s", "--budget: %v is not above 0", f.Duration("budget"))
 	case rate < 1 || rate > 20_000:
 		return usage("leave --rate out, or say for example --rate 600", "--rate: %d is not between 1 and 20000", rate)
+	}
+	return nil
+}
+
+// checkRate refuses a load whose own pace would be taken for an outage.
+func checkRate(o drill.Options) error {
+	if least := o.LeastRate(); o.Load.Rate < least {
+		return usage(fmt.Sprintf("say --rate %d or more, or a longer --budget; reads from replicas have a fifth of it", least),
+			"--rate: with %d a second each goroutine waits between two calls for longer than the budget of %v allows", o.Load.Rate, o.Budget)
 	}
 	return nil
 }
@@ -101,7 +115,7 @@ func (v *call) drilled() (topology.Config, error) {
 	}
 	cfg, err := topology.FromEnv(prefix, v.getenv)
 	if errors.Is(err, topology.ErrDisabled) {
-		err = fmt.Errorf("the Redis to be drilled is not told: set %s_SENTINELS or %s_CLUSTER_NODES", prefix, prefix)
+		err = fmt.Errorf("the Redis to be drilled is not told: set %s_SENTINELS or %s_CLUSTER_NODES, or for one server %s_URL", prefix, prefix, prefix)
 	}
 	if err != nil {
 		return cfg, &usageError{err, "set these variables as the app has them (docs/config.md), or try it out with --local"}
@@ -116,6 +130,9 @@ func (v *call) drillPlanned(ctx context.Context, o drill.Options, h *drill.Hando
 		return nil, err
 	}
 	defer control.Close()
+	if err := h.Check(ctx, control); err != nil {
+		return nil, err // before the first key is written
+	}
 	o.Cause, o.Lossless = drill.Planned(control, h), !h.Plain
 	res, err := drill.Run(ctx, o)
 	if err != nil {
@@ -140,6 +157,9 @@ func (v *call) drillLocal(ctx context.Context, o drill.Options) (err error) {
 	defer func() { err = errors.Join(err, servers.Close()) }()
 	if o.Config, err = topology.FromEnv("REDIS", localEnv(servers.Env("REDIS"), v.getenv)); err != nil {
 		return &usageError{err, "unset or mend these variables; docs/config.md tells each"}
+	}
+	if err := checkRate(o); err != nil {
+		return err
 	}
 	if !v.flags.Bool("planned") {
 		o.Cause = servers.KillPrimary

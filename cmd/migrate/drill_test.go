@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -44,9 +45,9 @@ func TestDrillLocal(t *testing.T) {
 func TestDrillPlanned(t *testing.T) {
 	set := redistest.Sentinel(t, redistest.Options{Hasty: true}) // sentinels ask for priorities each 500 ms, not 10 s
 	env := set.Env("REDIS_TARGET")
-	r := command(t, env, "drill", "--planned", "--target", "--budget", "1ms", "--promote", set.Nodes[2].Addr())
+	r := command(t, env, "drill", "--planned", "--target", "--budget", "30ms", "--promote", set.Nodes[2].Addr())
 	r.wantCode(t, codeFailed)
-	r.wantError(t, "the budget is 1")
+	r.wantError(t, "the budget is 30")
 	for _, want := range []string{"step: replicas in step", set.Nodes[2].Addr(), "drill: FAIL", "lost=0"} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("got\n%s\nwant %q in it", r.out, want)
@@ -77,6 +78,9 @@ func TestDrillRefusals(t *testing.T) {
 		"planned on one server":   {one.Env("REDIS"), []string{"--planned"}, codeRefused, "standalone"},
 		"told as a cluster":       {map[string]string{"REDIS_CLUSTER_NODES": one.Addr()}, []string{"--planned"}, codeRefused, "mode"},
 		"a server that is away":   {map[string]string{"REDIS_URL": "redis://127.0.0.1:1"}, []string{"--wait"}, codeBroke, "refused"},
+		"nothing set, one server": {nil, []string{"--wait"}, codeUsage, "REDIS_URL"},
+		"a rate below the budget": {one.Env("REDIS"), []string{"--wait", "--rate", "1"}, codeUsage, "--rate 3 or more"},
+		"an empty address":        {one.Env("REDIS"), []string{"--planned", "--promote", ""}, codeUsage, "--promote"},
 		"tuning that is no value": {map[string]string{"REDIS_RETRIES": "many"}, []string{"--local"}, codeUsage, "REDIS_RETRIES"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,6 +88,34 @@ func TestDrillRefusals(t *testing.T) {
 			r.wantCode(t, tt.code)
 			r.wantError(t, tt.text)
 		})
+	}
+}
+
+// TestDrillRefusesBadPromoteBeforeTheFirstKey names no replica, and the primary.
+func TestDrillRefusesBadPromoteBeforeTheFirstKey(t *testing.T) {
+	set := redistest.Sentinel(t, redistest.Options{})
+	for _, addr := range []string{"127.0.0.1:1", set.Nodes[0].Addr()} {
+		r := command(t, set.Env("REDIS"), "drill", "--planned", "--promote", addr)
+		r.wantCode(t, codeRefused)
+		r.wantError(t, addr)
+	}
+	if stats := redistest.Do(t, set.Nodes[0], "INFO", "commandstats").(string); strings.Contains(stats, "cmdstat_set:") {
+		t.Errorf("got\n%s\nwant that no key was ever written", stats)
+	}
+}
+
+// TestDrillInterrupted leaves no key behind, and says that nothing has changed.
+func TestDrillInterrupted(t *testing.T) {
+	s := redistest.Standalone(t, redistest.Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(time.Second, cancel) // well before any fault; keys are there or not yet
+	r := commandWith(ctx, s.Env("REDIS"), "", "drill", "--wait", "--json")
+	r.wantCode(t, codeBroke)
+	if !strings.Contains(r.err, "interrupted: nothing has changed") {
+		t.Errorf("got errors:\n%s\nwant that it was interrupted, and that nothing has changed", r.err)
+	}
+	if keys, _ := redistest.Do(t, s, "KEYS", "drill:*").([]any); len(keys) > 0 {
+		t.Errorf("%d keys were left", len(keys))
 	}
 }
 

@@ -89,6 +89,9 @@ func outcomeOf(err error) outcome {
 	if _, ok := errors.AsType[*drill.HandoverError](err); ok {
 		o.Next = "docs/failover.md tells each step and how to look at its outcome"
 	}
+	if _, ok := errors.AsType[*drill.Interrupted](err); ok {
+		o.Next = "docs/failover.md tells what an interrupted one leaves; the same command may be given again"
+	}
 	if m, ok := errors.AsType[*topology.ModeError](err); ok {
 		o.Code, o.Gate, o.Next = codeRefused, "mode", m.Next
 		o.Figure = fmt.Sprintf("%s was told, but %s is %s", m.Told, m.Addr, m.Found)
@@ -109,7 +112,7 @@ func outcomeOf(err error) outcome {
 	case errors.Is(err, coordinator.ErrOption):
 		o.Code, o.Next = codeUsage, "migrate VERB --help lists the options"
 		o.Error = strings.ReplaceAll(o.Error, coordinator.ErrOption.Error()+": ", "")
-	case errors.Is(err, context.Canceled) && o.Code == codeBroke:
+	case errors.Is(err, context.Canceled) && o.Code == codeBroke && o.Next == "":
 		o.Error, o.Next = "interrupted", "migrate status shows where the migration stands"
 	case o.Code == codeBroke && o.Next == "":
 		o.Next = "migrate check tries each server and says what is wrong with it"

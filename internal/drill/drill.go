@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -75,6 +76,25 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// LeastRate is the least rate with which a goroutine's own pace is within the
+// budget: any lower one fails the drill on servers that never were away.
+func (o Options) LeastRate() int {
+	o = o.withDefaults()
+	load := o.Load.withDefaults()
+	of := func(goroutines int, budget time.Duration) int {
+		return int(time.Duration(goroutines)*time.Second/budget) + 1
+	}
+	return max(of(load.Writers, o.Budget), of(load.Readers, o.readBudget()))
+}
+
+// readBudget is the longest outage of reads with which the drill passes.
+func (o Options) readBudget() time.Duration {
+	if o.Config.Reader.From == topology.ReadReplica {
+		return max(o.Budget/readShare, 1)
+	}
+	return o.Budget
+}
+
 // Run does one drill. The result is nil if there was none to judge: the servers
 // are not what was told, the app's client gets no answer to begin with, or no
 // fault came. Nothing is left on the servers but keys that could not be removed,
@@ -103,11 +123,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer watch.Stop()
 	r := &run{Options: o, watch: watch, load: StartLoad(ctx, app, o.Load)}
+	defer r.clean(ctx, control)
 	defer r.load.Stop()
-	if err := r.play(ctx); err != nil {
-		return nil, err
+	err = r.play(ctx)
+	var res *Result
+	if err == nil {
+		res, err = r.judge(ctx, control, &d)
 	}
-	return r.judge(ctx, control, &d)
+	return res, r.interrupted(ctx, err)
 }
 
 // A run is a drill under way.
@@ -119,6 +142,31 @@ type run struct {
 	began, end time.Time
 	fault      Moment
 	recovered  error // nil if all went on in the end
+}
+
+// interrupted has an error say that the context had ended, and what was moved.
+func (r *run) interrupted(ctx context.Context, err error) error {
+	_, told := errors.AsType[*Interrupted](err)
+	_, half := errors.AsType[*HandoverError](err)
+	switch {
+	case err == nil || ctx.Err() == nil || told || half:
+		return err
+	case r.fault.Says != "":
+		return &Interrupted{"the drill was not judged; before: " + r.fault.Says, context.Cause(ctx)}
+	}
+	return &Interrupted{"nothing has changed", context.Cause(ctx)}
+}
+
+// tidyLimit bounds the removal of the keys, which servers that are away hold up.
+const tidyLimit = 10 * time.Second
+
+// clean removes the keys, however the drill has ended. The load is over.
+func (r *run) clean(ctx context.Context, control *topology.Client) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyLimit)
+	defer cancel()
+	if err := r.load.Clean(ctx, control); err != nil {
+		r.Say("clean", err.Error()+"; keys that are left expire within "+expiry.String())
+	}
 }
 
 // play runs the load through the fault.

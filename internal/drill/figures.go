@@ -1,10 +1,12 @@
 package drill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -142,17 +144,28 @@ func (l *Loss) count(k call, there bool) {
 	l.Latest = later(l.Latest, k.ended)
 }
 
-// Clean removes what the load has written. What cannot be removed expires.
+// Clean removes what the load has written, and returns the first error: a shard
+// that is away does not keep the others' keys. What cannot be removed expires.
+// Call it after Stop.
 func (l *Load) Clean(ctx context.Context, c redis.UniversalClient) error {
-	for _, w := range l.writers {
-		for n := int64(1); n <= w.tried; n += batch {
-			p := c.Pipeline()
-			for k := n; k < n+batch && k <= w.tried; k++ {
-				p.Unlink(ctx, w.key(k))
-			}
-			if _, err := p.Exec(ctx); err != nil {
-				return fmt.Errorf("drill: remove what was written: %w", err)
-			}
+	errs := make([]error, len(l.writers))
+	var wg sync.WaitGroup
+	for i, w := range l.writers {
+		wg.Go(func() { errs[i] = w.clean(ctx, c) })
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+// clean removes every key that a writer has tried to write.
+func (w *worker) clean(ctx context.Context, c redis.UniversalClient) error {
+	for n := int64(1); n <= w.tried; n += batch {
+		p := c.Pipeline()
+		for k := n; k < n+batch && k <= w.tried; k++ {
+			p.Unlink(ctx, w.key(k))
+		}
+		if _, err := p.Exec(ctx); err != nil {
+			return fmt.Errorf("drill: remove what was written: %w", err)
 		}
 	}
 	return nil

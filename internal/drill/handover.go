@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,6 +38,19 @@ func (e *HandoverError) Error() string {
 // Unwrap returns what went wrong.
 func (e *HandoverError) Unwrap() error { return e.Err }
 
+// Interrupted is the error of a drill or a planned failover whose context ended.
+// State says in which state that leaves the servers.
+type Interrupted struct {
+	State string
+	Err   error // the context's cause
+}
+
+// Error says in which state things are.
+func (i *Interrupted) Error() string { return "interrupted: " + i.State }
+
+// Unwrap returns the context's cause.
+func (i *Interrupted) Unwrap() error { return i.Err }
+
 // A Step is one of a planned failover.
 type Step struct {
 	Name string  `json:"step"`
@@ -61,6 +75,10 @@ type Handover struct {
 	Steps    []Step
 
 	client *topology.Client
+	sent   bool  // the servers were told to begin: there is no way back
+	left   error // what could not be put back
+
+	seen func(step string) // hears of each step that is done; nil for nobody
 }
 
 const (
@@ -75,17 +93,73 @@ const (
 	soon = 2 * time.Millisecond
 )
 
+// Check looks at all that may be in the way, and changes nothing. Its error is
+// that of Run.
+func (h *Handover) Check(ctx context.Context, client *topology.Client) error {
+	try := &Handover{Promote: h.Promote, client: client}
+	return try.interrupted(ctx, try.look(ctx))
+}
+
+func (h *Handover) look(ctx context.Context) error {
+	if err := h.client.CheckMode(ctx); err != nil {
+		return err
+	}
+	switch h.client.Mode() {
+	case topology.Sentinel:
+		r := &relay{Handover: h, peers: map[string]*redis.Client{}}
+		defer r.close()
+		return r.prepare(ctx)
+	case topology.Cluster:
+		nodes, err := h.client.Nodes(ctx)
+		if err == nil {
+			_, _, err = h.pick(nodes)
+		}
+		return err
+	}
+	return errAlone()
+}
+
 // Run moves the primary. client is only used to find the servers; the caller
 // closes it. The error is a Refusal if nothing was begun, and a HandoverError if
-// it was.
+// it was. Once the servers were told to begin, the end of ctx does not stop it:
+// it comes to its end, within bounds of its own, and returns Interrupted then.
 func (h *Handover) Run(ctx context.Context, client *topology.Client) error {
 	h.client = client
-	switch client.Mode() {
+	return h.interrupted(ctx, h.move(ctx))
+}
+
+func (h *Handover) move(ctx context.Context) error {
+	switch h.client.Mode() {
 	case topology.Sentinel:
 		return h.sentinel(ctx)
 	case topology.Cluster:
 		return h.cluster(ctx)
 	}
+	return errAlone()
+}
+
+// interrupted turns what came of a move whose context has ended into an error
+// that says so, and who is the primary now.
+func (h *Handover) interrupted(ctx context.Context, err error) error {
+	half, ok := errors.AsType[*HandoverError](err)
+	var state string
+	switch {
+	case ctx.Err() == nil || h.sent && err != nil:
+		return err // begun and not brought to its end: that is the news
+	case h.sent:
+		state = fmt.Sprintf("the failover was brought to its end: %s is the primary and takes writes, %s follows it", h.New, h.Old)
+	case ok:
+		state = half.State
+	default:
+		state = "nothing has changed"
+	}
+	if h.left != nil {
+		state += "; " + h.left.Error()
+	}
+	return &Interrupted{state, context.Cause(ctx)}
+}
+
+func errAlone() error {
 	return &Refusal{"mode", "a standalone server has nobody to hand over to",
 		"name the sentinels or the cluster's nodes in REDIS_SENTINELS or REDIS_CLUSTER_NODES; " +
 			"a managed service has a command of its own: give it beside migrate drill --wait"}
@@ -94,6 +168,9 @@ func (h *Handover) Run(ctx context.Context, client *topology.Client) error {
 // did notes that a step is done.
 func (h *Handover) did(step string) {
 	h.Steps = append(h.Steps, Step{step, ms(time.Since(h.Began))})
+	if h.seen != nil {
+		h.seen(step)
+	}
 }
 
 // cluster moves a shard's primary. CLUSTER FAILOVER does by itself what sentinels
@@ -112,10 +189,15 @@ func (h *Handover) cluster(ctx context.Context) error {
 		return err
 	}
 	defer rdb.Close()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	ctx = context.WithoutCancel(ctx) // from here to the end: see Run
 	h.Old, h.New, h.Began = primary, replica, time.Now()
 	if err := rdb.ClusterFailover(ctx).Err(); err != nil {
 		return fmt.Errorf("drill: planned failover: CLUSTER FAILOVER at %s: %w", replica, err)
 	}
+	h.sent = true
 	h.did("CLUSTER FAILOVER")
 	err = poll(ctx, handoverLimit, soon, func() error { return is(ctx, rdb, topology.Master) })
 	if err != nil {

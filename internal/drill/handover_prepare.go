@@ -168,11 +168,12 @@ func (r *relay) steer(ctx context.Context) (undo func(context.Context) error, er
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
 		defer cancel()
 		if err := p.ConfigSet(ctx, "replica-priority", was["replica-priority"]).Err(); err != nil {
-			return fmt.Errorf("drill: put replica-priority back to %s at %s: %w", was["replica-priority"], r.Promote, err)
+			r.left = fmt.Errorf("drill: put replica-priority back to %s at %s: %w", was["replica-priority"], r.Promote, err)
+			return r.left
 		}
 		return nil
 	}
-	if err := p.ConfigSet(ctx, "replica-priority", "1").Err(); err != nil {
+	if err := p.ConfigSet(context.WithoutCancel(ctx), "replica-priority", "1").Err(); err != nil {
 		return nil, &Refusal{"rights", "CONFIG SET replica-priority: " + err.Error(), "give the user +config|set, or leave --promote out"}
 	}
 	if err := poll(ctx, steerLimit, 10*probeEvery, func() error { return r.isFirst(ctx) }); err != nil {

@@ -38,6 +38,12 @@ import (
 // come within it, the writes go on at P, and what P acknowledges from then on may
 // be lost: that is an error, which says so, and P is made a replica as soon as
 // the promotion does come.
+//
+// A user who interrupts it after step 3 does not stop the sentinels. To end the
+// pause then would let P acknowledge what R lacks. So steps 4 and 5 are taken
+// whatever becomes of the context, within bounds of their own. Before step 3 the
+// pause is ended and nothing has changed: the last look at the context is in
+// begin, right before the sentinel is told.
 type relay struct {
 	*Handover
 	leader *redis.SentinelClient // the sentinel that is to do it
@@ -89,8 +95,12 @@ func (r *relay) handOver(ctx context.Context) error {
 	if r.Plain {
 		return r.plain(ctx)
 	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	to := context.WithoutCancel(ctx) // a command that is given up may be done all the same, and later
 	r.until = time.Now().Add(r.pause)
-	if err := r.old.Do(ctx, "CLIENT", "PAUSE", r.pause.Milliseconds(), "WRITE").Err(); err != nil {
+	if err := r.old.Do(to, "CLIENT", "PAUSE", r.pause.Milliseconds(), "WRITE").Err(); err != nil {
 		return r.giveUp(ctx, "hold writes", err)
 	}
 	r.did("writes held")
@@ -101,11 +111,11 @@ func (r *relay) handOver(ctx context.Context) error {
 	if err := r.begin(ctx); err != nil {
 		return r.giveUp(ctx, "SENTINEL FAILOVER", err)
 	}
-	if err := r.promotion(ctx, time.Until(r.until)-soon); err != nil {
-		return r.tooLate(ctx, err)
+	if err := r.promotion(to, time.Until(r.until)-soon); err != nil {
+		return r.tooLate(to, err)
 	}
 	r.did("promoted")
-	if err := r.demote(ctx); err != nil {
+	if err := r.demote(to); err != nil {
 		return &HandoverError{"make the old primary a replica", r.New + " is the primary; " + r.Old +
 			" may acknowledge writes, which are lost, until the sentinels have made it a replica", err}
 	}
@@ -154,10 +164,15 @@ func (r *relay) inStep(ctx context.Context) error {
 	return nil
 }
 
-// begin has a sentinel begin.
+// begin has a sentinel begin, unless ctx has ended. From then on there is no way
+// back.
 func (r *relay) begin(ctx context.Context) error {
-	err := r.leader.Failover(ctx, r.client.Config().SentinelMaster).Err()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	err := r.leader.Failover(context.WithoutCancel(ctx), r.client.Config().SentinelMaster).Err()
 	if err == nil {
+		r.sent = true
 		r.did("SENTINEL FAILOVER")
 	}
 	return err
@@ -190,7 +205,8 @@ func (r *relay) demote(ctx context.Context) error {
 }
 
 // agreed waits until most sentinels name the new primary and the old one follows
-// it: until then a second failover would find no good replica.
+// it: until then a second failover would find no good replica. Nobody waits for
+// that any more once ctx has ended: no write depends on it.
 func (r *relay) agreed(ctx context.Context) error {
 	err := poll(ctx, handoverLimit, 10*probeEvery, func() error {
 		if err := r.mostName(ctx, r.New); err != nil {
@@ -202,6 +218,9 @@ func (r *relay) agreed(ctx context.Context) error {
 		}
 		return err
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return &HandoverError{"wait for the sentinels", r.New + " is the primary and takes writes; look at SENTINEL REPLICAS", err}
 	}

@@ -56,11 +56,6 @@ func (r *run) judge(ctx context.Context, control *topology.Client, d *dials) (*R
 	if err != nil {
 		return nil, err
 	}
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), warmLimit)
-	defer cancel()
-	if err := r.load.Clean(clean, control); err != nil {
-		r.Say("clean", err.Error()+"; they expire within "+expiry.String())
-	}
 	res := &Result{
 		Verdict: Pass, Why: []string{}, Mode: string(control.Mode()), Fault: r.fault.Says, At: r.fault.At.UTC(), BudgetMS: ms(r.Budget),
 		Writes: r.load.Writes(r.began, r.end), Reads: r.load.Reads(r.began, r.end),
@@ -83,10 +78,7 @@ func (r *run) verdict(res *Result) {
 	}
 	fail(r.recovered != nil, "%v after the fault: %v", recoveryLimit, r.recovered)
 	fail(res.Writes.OutageMS > res.BudgetMS, "a writer had no answer for %.0f ms; the budget is %.0f", res.Writes.OutageMS, res.BudgetMS)
-	reads := res.BudgetMS
-	if r.Config.Reader.From == topology.ReadReplica {
-		reads /= readShare
-	}
+	reads := ms(r.readBudget())
 	fail(res.Reads.OutageMS > reads, "a reader had no answer for %.0f ms; the budget is %.0f", res.Reads.OutageMS, reads)
 	fail(res.Writes.Late+res.Reads.Late > 0, "%d calls outlived their own deadline", res.Writes.Late+res.Reads.Late)
 	fail(r.Lossless && res.Lost > 0, "%d acknowledged writes are lost", res.Lost)
