@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/handshake"
 )
 
 // metersAtMost bounds the label "node": where servers get a new address with each
@@ -173,7 +174,9 @@ func (h meterHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		began := time.Now()
 		err := next(ctx, cmd)
-		h.m.one(h.node(), cmd.Args(), began, time.Since(began))
+		if !handshake.Is(cmd) {
+			h.m.one(h.node(), cmd.Args(), began, time.Since(began))
+		}
 		return err
 	}
 }

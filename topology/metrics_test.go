@@ -116,6 +116,9 @@ func TestMetricsOfSentinel(t *testing.T) {
 			t.Errorf("%s: got %v of %v; want %v", op, got, took, want)
 		}
 	}
+	if n, told := took[primary+" role"]; told {
+		t.Errorf("got %v of role; want the client's own checks left out", n)
+	}
 	if took[primary+" other"] == 0 {
 		t.Errorf("got %v; want handshakes and the unknown command under other", took)
 	}

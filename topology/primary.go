@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/handshake"
 )
 
 var (
@@ -83,7 +85,7 @@ func (w *primaryWatcher) watchNode(ctx context.Context, addr string) {
 // sentinels' word. next is WithOnConnect's function, or nil.
 func (w *primaryWatcher) check(next func(context.Context, *redis.Conn) error) func(context.Context, *redis.Conn) error {
 	return func(ctx context.Context, cn *redis.Conn) error {
-		role, err := cn.Do(ctx, "role").Slice()
+		role, err := handshake.Do(ctx, cn, "role").Slice()
 		_, refused := errors.AsType[redis.Error](err)
 		switch {
 		case err != nil && !refused:

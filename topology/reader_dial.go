@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/handshake"
 )
 
 // asker makes a client by which a node is asked where it is. Connections for that
@@ -65,7 +67,7 @@ func (r *reader) onConnect(n *readNode) func(context.Context, *redis.Conn) error
 			}
 		}
 		if run := n.run.Load(); run != nil && !n.anywhere {
-			text, err := cn.Info(ctx, "server").Result()
+			text, err := handshake.Do(ctx, cn, "info", "server").Text()
 			if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/handshake"
 	"github.com/transload/transload/topology"
 )
 
@@ -28,8 +29,12 @@ func With(opts ...redisotel.TracingOption) topology.Option {
 
 // private reports whether a command belongs to a connection: logging in, naming
 // it, choosing a database. What is sent by a client that logs in by itself is not
-// the app's to send, and what holds a password is among it.
+// the app's to send, and what holds a password is among it. So do the client's own
+// checks of a new connection.
 func private(cmd redis.Cmder) bool {
+	if handshake.Is(cmd) {
+		return true
+	}
 	c, ok := command.Lookup(cmd.Args())
 	return ok && c.Class == command.Denied && !transaction[c.Name]
 }

@@ -71,6 +71,9 @@ func TestSpans(t *testing.T) {
 						t.Errorf("got %q; want %s among them", names, want)
 					}
 				}
+				if slices.Contains(names, "role") || slices.Contains(names, "info") {
+					t.Errorf("got %q; want none of the client's own checks", names)
+				}
 				if strings.Contains(text, "s3cr3t") || strings.Contains(text, "hello") {
 					t.Errorf("a handshake shows: %s", text)
 				}
