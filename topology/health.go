@@ -82,8 +82,13 @@ type FailoverHealth struct {
 // Health tells how the Redis is. In the modes sentinel and cluster it is what the
 // client's watcher saw within the last second, and asks nobody; a standalone
 // server is asked. It returns within ReadTimeout (at least 100ms, at most 2s),
-// also when servers hang or none is known; such a Redis is Unhealthy.
+// also when servers hang or none is known; such a Redis is Unhealthy, as is one
+// whose client is closed. No write is tried, but one that a server refused in the
+// last seconds counts.
 func (c *Client) Health(ctx context.Context) Health {
+	if c.closed.Load() {
+		return c.closedHealth()
+	}
 	s, now := c.view(ctx), time.Now()
 	h := Health{Mode: c.cfg.Mode, Side: c.events.side, At: now.UTC(), Failover: c.failoverHealth(s, now)}
 	h.Cluster.Replicas, h.Cluster.Sentinels = []NodeHealth{}, []SentinelHealth{}
@@ -107,10 +112,24 @@ func (c *Client) Health(ctx context.Context) Health {
 		h.Performance = c.meter.performance()
 	}
 	h.Status, h.Reasons = judge(s, c.cfg.Mode)
+	if why := c.refused.why(s, now); why != "" {
+		h.Status, h.Reasons = Unhealthy, append([]string{why}, h.Reasons...)
+	}
 	return h
 }
 
-func (n nodeState) answers() bool { return n.err == nil && !n.answered.IsZero() }
+// closedHealth is the Health after Close: what was seen last is of no use any more.
+func (c *Client) closedHealth() Health {
+	now := time.Now()
+	h := Health{Mode: c.cfg.Mode, Side: c.events.side, At: now.UTC(), Failover: c.failoverHealth(&snapshot{}, now)}
+	h.Cluster.Replicas, h.Cluster.Sentinels = []NodeHealth{}, []SentinelHealth{}
+	h.Status, h.Reasons = Unhealthy, []string{"the client is closed: commands fail"}
+	return h
+}
+
+// answers reports whether a server answers this client's questions. One that
+// only tells it that it may not come in does not.
+func (n nodeState) answers() bool { return n.err == nil && n.refused == nil && !n.answered.IsZero() }
 
 func (n nodeState) health() NodeHealth {
 	h := NodeHealth{Role: "master", Healthy: n.answers() && !n.loading}

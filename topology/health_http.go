@@ -37,7 +37,7 @@ func (c *Client) ReadyHandler(ready func(Health) error) http.Handler {
 }
 
 // Writable returns nil unless the Redis is Unhealthy. It is for ReadyHandler. No
-// write is tried.
+// write is tried: those of the process tell.
 func Writable(h Health) error {
 	if h.Status != Unhealthy {
 		return nil

@@ -29,6 +29,9 @@ func primaryFaults(s *snapshot, mode Mode) (faults []string) {
 	if s.primary() == "" {
 		add("no primary is known: writes fail")
 	}
+	for _, n := range s.silent {
+		add("the node %s %s", n.Addr, n.silence())
+	}
 	owned := 0
 	for _, n := range s.nodes {
 		if n.Role != Master {
@@ -39,7 +42,7 @@ func primaryFaults(s *snapshot, mode Mode) (faults []string) {
 		}
 		switch {
 		case !n.answers():
-			add("the primary %s does not answer: %s", n.Addr, why(n.err))
+			add("the primary %s %s", n.Addr, n.silence())
 		case n.loading:
 			add("the primary %s is reading its data", n.Addr)
 		case n.says == Replica:
@@ -63,7 +66,7 @@ func replicaFaults(s *snapshot, mode Mode) (faults []string) {
 	for _, n := range replicas {
 		switch {
 		case !n.answers():
-			add("the replica %s does not answer: %s", n.Addr, why(n.err))
+			add("the replica %s %s", n.Addr, n.silence())
 		case n.loading:
 			add("the replica %s is reading its data", n.Addr)
 		case n.syncing:
@@ -97,6 +100,14 @@ func sentinelFaults(s *snapshot, mode Mode) (faults []string) {
 		add("%d of %d sentinels answer, and %d are needed: a primary that dies is not replaced", q.answer, q.all, q.need)
 	}
 	return faults
+}
+
+// silence says what a server does instead of answering.
+func (n nodeState) silence() string {
+	if n.err == nil && n.refused != nil {
+		return "does not let this client in: " + n.refused.Error()
+	}
+	return "does not answer: " + why(n.err)
 }
 
 func why(err error) string {

@@ -15,6 +15,9 @@ import (
 // It takes that long only where writes fail: the watcher may have begun just now,
 // and not have heard of everybody yet.
 func (c *Client) view(ctx context.Context) *snapshot {
+	if c.closed.Load() {
+		return &snapshot{} // what was seen last would pass for what is
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.answerTime())
 	defer cancel()
 	if c.cfg.Mode == Standalone {
@@ -46,6 +49,9 @@ func (c *Client) look(ctx context.Context) *snapshot {
 	info, self.err = readInfo(ctx, rdb, "replication")
 	if _, refused := errors.AsType[redis.Error](self.err); refused {
 		self.loading = redis.IsLoadingError(self.err)
+		if redis.IsAuthError(self.err) {
+			self.refused = self.err
+		}
 		self.err = nil // it answers, and will not tell
 	}
 	if self.err == nil {

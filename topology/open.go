@@ -3,6 +3,8 @@ package topology
 import (
 	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -36,6 +38,11 @@ type Client struct {
 	watch   *primaryWatcher      // in mode sentinel, else nil
 	nodes   *clusterWatcher      // on a cluster, else nil
 	meter   *meter               // nil: operations are not measured
+
+	refused  refusals // of writes
+	closing  sync.Once
+	closed   atomic.Bool
+	closeErr error // of the closing
 }
 
 // Open validates cfg and builds a client. It dials nothing: connections are made
@@ -62,6 +69,7 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 	case Standalone:
 		c.one = c.node(cfg.Addrs[0], s)
 		c.one.AddHook(&plainWatch{addr: cfg.Addrs[0], events: c.events})
+		c.one.AddHook(c.refused.hook(func() string { return cfg.Addrs[0] }))
 		c.meter.measure(c.one, Master, cfg.Addrs[0])
 	case Sentinel:
 		c.one = c.failover(s)
@@ -80,8 +88,17 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// Close closes all connections. It waits for what watches the servers.
+// Close closes all connections. It waits for what watches the servers. Closing
+// again does nothing, and returns what the first time did.
 func (c *Client) Close() error {
+	c.closing.Do(func() {
+		c.closed.Store(true)
+		c.closeErr = c.close()
+	})
+	return c.closeErr
+}
+
+func (c *Client) close() error {
 	if c.watch != nil {
 		c.watch.close()
 	}
@@ -176,7 +193,9 @@ func (c *Client) failover(s settings) *redis.Client {
 	})
 	addHooks(rdb, s)
 	rdb.AddHook(doubtHook{c.watch.doubt})
-	c.meter.measurePrimary(rdb, func() string { addr, _ := c.watch.primary(); return addr })
+	primary := func() string { addr, _ := c.watch.primary(); return addr }
+	rdb.AddHook(c.refused.hook(primary))
+	c.meter.measurePrimary(rdb, primary)
 	return rdb
 }
 
@@ -208,6 +227,7 @@ func (c *Client) openCluster(s settings) *redis.ClusterClient {
 	rdb.OnNewNode(func(node *redis.Client) {
 		addHooks(node, s)
 		node.AddHook(doubtHook{c.nodes.doubt(node.Options().Addr)})
+		node.AddHook(c.refused.hook(func() string { return node.Options().Addr }))
 		c.meter.measure(node, Master, node.Options().Addr)
 	})
 	return rdb

@@ -85,6 +85,9 @@ func askNode(ctx context.Context, rdb *redis.Client, limit time.Duration) nodeSt
 		return nodeState{err: err}
 	}
 	n := nodeState{loading: redis.IsLoadingError(ping.Err()) || redis.IsMasterDownError(ping.Err())}
+	if redis.IsAuthError(err) {
+		n.refused = err
+	}
 	n.read(pairs(info.Val(), "\n", ":"), time.Now())
 	return n
 }

@@ -305,5 +305,20 @@ func (s *clusterState) post() {
 		}
 		s.board.nodes = append(s.board.nodes, x)
 	}
+	s.board.silent = s.silent()
 	s.w.c.board.post(s.board)
+}
+
+// silent returns, while no master is known, the nodes to blame: those that do not
+// answer, or let nobody in.
+func (s *clusterState) silent() (list []nodeState) {
+	if len(s.masters) > 0 {
+		return nil
+	}
+	for _, addr := range slices.Sorted(maps.Keys(s.nodes)) {
+		if n := s.nodes[addr]; s.listed[addr].Addr == "" && !n.answers() {
+			list = append(list, *n)
+		}
+	}
+	return list
 }

@@ -14,6 +14,7 @@ type snapshot struct {
 	at        time.Time       // of the latest change; zero: nothing was seen yet
 	nodes     []nodeState     // primaries and replicas, sorted by address
 	sentinels []sentinelState // sorted by address; none but in mode sentinel
+	silent    []nodeState     // of a cluster: nodes that are set, have no place in a map yet, and do not answer or let nobody in; sorted
 }
 
 // A nodeState is a data server and what it said of itself when it was last asked
@@ -27,6 +28,7 @@ type nodeState struct {
 	asked     time.Time     // when the latest question was put that was answered, or not in time
 	answered  time.Time     // when the latest answer came; zero for never
 	err       error         // why the latest question was not answered; nil if it was
+	refused   error         // it answers, but does not let this client in: NOAUTH or WRONGPASS
 	linkUp    bool          // a replica is in touch with its primary
 	linkLost  time.Time     // since when it is not; zero while linkUp, or if it never was
 	heard     time.Time     // when a replica last heard from its primary
