@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -21,17 +22,21 @@ func TestInterruptedAtEachStep(t *testing.T) {
 		mode  topology.Mode
 		step  string // none: before the first
 		moved bool
+		long  bool // for make real
 	}{
-		{topology.Sentinel, "", false},
-		{topology.Sentinel, "writes held", false},
-		{topology.Sentinel, "replicas in step", false},
-		{topology.Sentinel, "SENTINEL FAILOVER", true},
-		{topology.Sentinel, "promoted", true},
-		{topology.Sentinel, "old primary follows, writes go on", true},
-		{topology.Cluster, "", false},
-		{topology.Cluster, "CLUSTER FAILOVER", true},
-		{topology.Cluster, "promoted", true},
+		{topology.Sentinel, "", false, true},
+		{topology.Sentinel, "writes held", false, false},
+		{topology.Sentinel, "replicas in step", false, true},
+		{topology.Sentinel, "SENTINEL FAILOVER", true, false},
+		{topology.Sentinel, "promoted", true, true},
+		{topology.Sentinel, "old primary follows, writes go on", true, true},
+		{topology.Cluster, "", false, true},
+		{topology.Cluster, "CLUSTER FAILOVER", true, false},
+		{topology.Cluster, "promoted", true, true},
 	} {
+		if tt.long && os.Getenv("LONG") == "" {
+			continue
+		}
 		t.Run(fmt.Sprintf("%s %s", tt.mode, tt.step), func(t *testing.T) {
 			set := starts[tt.mode](t, redistest.Options{DownAfter: 5 * time.Second})
 			cfg := config(t, set.Env("REDIS"))
