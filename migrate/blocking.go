@@ -109,14 +109,15 @@ func (c *Client) awaitTurn(ctx context.Context, units []unit, end time.Time) (ov
 	}
 }
 
-// moves reports whether a move is under way that covers one of the units.
+// moves reports whether a move is under way that covers one of the units: until
+// it is granted nobody may write them.
 func (v *view) moves(units []unit) bool {
 	if v.only != protocol.None {
 		return false
 	}
 	return slices.ContainsFunc(units, func(u unit) bool {
-		_, moving := v.serve(u, true)
-		return moving
+		side, moving := v.serve(u, true)
+		return moving || side == protocol.None && !v.blank
 	})
 }
 
