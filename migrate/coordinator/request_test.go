@@ -2,9 +2,11 @@ package coordinator
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redistest"
@@ -58,10 +60,13 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("got progress %q; want that of the process that was asked", text)
 	}
 	mu.Unlock()
-	_, err = other.Finish(t.Context(), FinishRequest{})
-	if r, ok := errors.AsType[*Refusal](err); !ok || r.Gate != "time in soak" {
-		t.Errorf("finish at once: got %v; want a refusal", err)
-	}
+	redistest.Eventually(t, 10*time.Second, func() error { // members tell what they obey with their next refresh
+		_, err := other.Finish(t.Context(), FinishRequest{})
+		if r, ok := errors.AsType[*Refusal](err); !ok || r.Gate != "time in soak" {
+			return fmt.Errorf("finish at once: got %w; want a refusal by the time in soak", err)
+		}
+		return nil
+	})
 	back, err := other.Rollback(t.Context(), RollbackRequest{})
 	if err != nil || back.Phase != protocol.Shadow {
 		t.Fatalf("rollback: got %+v, %v; want shadow", back, err)
