@@ -16,6 +16,7 @@ import (
 // they show in what the app sends anyway. A server that refuses connections is
 // away; one that hangs only brings errors, since nothing tells it from a slow one.
 type plainWatch struct {
+	errorHook
 	addr   string
 	events *events
 	up     atomic.Bool // the server answers, and that was told
@@ -24,6 +25,12 @@ type plainWatch struct {
 	seen   bool
 	lost   time.Time // when it first did not take a connection; zero while it does
 	failed time.Time // when Failed was told last
+}
+
+func newPlainWatch(addr string, ev *events) *plainWatch {
+	w := &plainWatch{addr: addr, events: ev}
+	w.errorHook = errorHook{w.heard}
+	return w
 }
 
 // DialHook implements redis.Hook.
@@ -37,26 +44,8 @@ func (w *plainWatch) DialHook(next redis.DialHook) redis.DialHook {
 	}
 }
 
-// ProcessHook implements redis.Hook.
-func (w *plainWatch) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		w.look(err)
-		return err
-	}
-}
-
-// ProcessPipelineHook implements redis.Hook.
-func (w *plainWatch) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := next(ctx, cmds)
-		w.look(err)
-		return err
-	}
-}
-
-// look draws its conclusions from what a command returned.
-func (w *plainWatch) look(err error) {
+// heard draws its conclusions from what a command returned.
+func (w *plainWatch) heard(err error) {
 	if err == nil || errors.Is(err, redis.Nil) {
 		if !w.up.Load() {
 			w.answers()

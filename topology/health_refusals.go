@@ -1,8 +1,6 @@
 package topology
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -27,15 +25,7 @@ type refusal struct {
 	at   time.Time
 }
 
-// hook returns one that tells of refusals; addr is where a command that has just
-// failed was sent. A command that succeeds costs no more than a comparison.
-func (r *refusals) hook(addr func() string) redis.Hook {
-	return refusalHook{func(err error) {
-		if err != nil && !errors.Is(err, redis.Nil) && refusesWrites(err) {
-			r.latest.Store(&refusal{addr(), err, time.Now()})
-		}
-	}}
-}
+func (r *refusals) note(addr string, err error) { r.latest.Store(&refusal{addr, err, time.Now()}) }
 
 // why says that the present primary has refused a write just now, or "".
 func (r *refusals) why(s *snapshot, now time.Time) string {
@@ -51,29 +41,4 @@ func (r *refusals) why(s *snapshot, now time.Time) string {
 
 func refusesWrites(err error) bool {
 	return redis.IsNoReplicasError(err) || redis.IsOOMError(err) || redis.HasErrorPrefix(err, "MISCONF ")
-}
-
-// A refusalHook shows errors of commands.
-type refusalHook struct{ look func(error) }
-
-func (refusalHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h refusalHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		h.look(err)
-		return err
-	}
-}
-
-func (h refusalHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		err := next(ctx, cmds)
-		if err != nil { // it is the first command's that failed, as one that found no key
-			for _, cmd := range cmds {
-				h.look(cmd.Err())
-			}
-		}
-		return err
-	}
 }

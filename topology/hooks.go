@@ -32,32 +32,50 @@ func (wrapHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	return next
 }
 
-// doubtHook tells of replies by which a server says that it is not the one to be
-// asked: a demoted primary answers on connections that stay open.
-type doubtHook struct{ doubt func(error) }
+// An errorHook shows how each command that is sent has ended, nil for well.
+type errorHook struct{ look func(error) }
 
-func (doubtHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (errorHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (h doubtHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h errorHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
-		if err != nil && doubtful(err) {
-			h.doubt(err)
-		}
+		h.look(err)
 		return err
 	}
 }
 
-func (h doubtHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h errorHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := next(ctx, cmds)
-		if err != nil && doubtful(err) {
-			h.doubt(err)
+		if err == nil { // else it is that of the first command that failed, be it for want of a key
+			h.look(nil)
+			return nil
+		}
+		for _, cmd := range cmds {
+			h.look(cmd.Err())
 		}
 		return err
 	}
 }
 
+// heed has what servers say of themselves in their replies heard: that one is not
+// to be asked now, by doubt, and that it refuses writes. addr is where a command
+// that has just failed was sent.
+func (c *Client) heed(rdb *redis.Client, addr func() string, doubt func(error)) {
+	rdb.AddHook(errorHook{func(err error) {
+		switch {
+		case err == nil:
+		case doubtful(err):
+			doubt(err)
+		case refusesWrites(err):
+			c.refused.note(addr(), err)
+		}
+	}})
+}
+
+// doubtful reports whether a server says that it is not the one to be asked: a
+// demoted primary answers on connections that stay open.
 func doubtful(err error) bool {
 	return redis.IsReadOnlyError(err) || redis.IsMasterDownError(err) || redis.IsClusterDownError(err)
 }

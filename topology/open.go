@@ -68,8 +68,8 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 	switch cfg.Mode {
 	case Standalone:
 		c.one = c.node(cfg.Addrs[0], s)
-		c.one.AddHook(&plainWatch{addr: cfg.Addrs[0], events: c.events})
-		c.one.AddHook(c.refused.hook(func() string { return cfg.Addrs[0] }))
+		c.one.AddHook(newPlainWatch(cfg.Addrs[0], c.events))
+		c.heed(c.one, func() string { return cfg.Addrs[0] }, func(error) {})
 		c.meter.measure(c.one, Master, cfg.Addrs[0])
 	case Sentinel:
 		c.one = c.failover(s)
@@ -169,32 +169,12 @@ func (c *Client) nodeOptions(addr string, s settings) *redis.Options {
 // failover builds a client that follows the primary.
 func (c *Client) failover(s settings) *redis.Client {
 	c.watch = newPrimaryWatcher(c, s.name)
-	rdb := redis.NewClient(&redis.Options{
-		Addr:       c.cfg.SentinelMaster, // a name: the dialler knows where it leads
-		ClientName: s.name,
-		Dialer:     c.watch.dial,
-		OnConnect:  c.watch.check(s.onConnect),
-		Username:   c.cfg.Username,
-		Password:   string(c.cfg.Password),
-		DB:         c.cfg.DB,
-		MaxRetries: c.retries(s),
-
-		DialTimeout:           c.cfg.DialTimeout,
-		DialerRetries:         1,
-		ReadTimeout:           c.cfg.ReadTimeout,
-		ContextTimeoutEnabled: true,
-
-		PoolSize:         c.cfg.PoolSize,
-		PipelinePoolSize: -1,
-		ConnMaxIdleTime:  maxIdle,
-
-		DisableIdentity:          true,
-		MaintNotificationsConfig: quiet(),
-	})
+	o := c.nodeOptions(c.cfg.SentinelMaster, s) // a name: the dialler knows where it leads
+	o.Dialer, o.OnConnect = c.watch.dial, c.watch.check(s.onConnect)
+	rdb := redis.NewClient(o)
 	addHooks(rdb, s)
-	rdb.AddHook(doubtHook{c.watch.doubt})
 	primary := func() string { addr, _ := c.watch.primary(); return addr }
-	rdb.AddHook(c.refused.hook(primary))
+	c.heed(rdb, primary, c.watch.doubt)
 	c.meter.measurePrimary(rdb, primary)
 	return rdb
 }
@@ -225,10 +205,10 @@ func (c *Client) openCluster(s settings) *redis.ClusterClient {
 		MaintNotificationsConfig:   quiet(),
 	})
 	rdb.OnNewNode(func(node *redis.Client) {
+		addr := node.Options().Addr
 		addHooks(node, s)
-		node.AddHook(doubtHook{c.nodes.doubt(node.Options().Addr)})
-		node.AddHook(c.refused.hook(func() string { return node.Options().Addr }))
-		c.meter.measure(node, Master, node.Options().Addr)
+		c.heed(node, func() string { return addr }, c.nodes.doubt(addr))
+		c.meter.measure(node, Master, addr)
 	})
 	return rdb
 }

@@ -225,7 +225,9 @@ func (s *watchState) startFailover() {
 		s.started = s.now
 		s.emit(Event{Kind: FailoverStarted, Addr: s.current})
 	}
-} // forget stops watching what no sentinel has listed for long.
+}
+
+// forget stops watching what no sentinel has listed for long.
 func (s *watchState) forget() {
 	for key, x := range s.watched {
 		if x.listed.IsZero() || s.now.Sub(x.listed) < forgotten || key == s.current || s.sentinelsSay().master == "" {
