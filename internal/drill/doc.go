@@ -32,6 +32,7 @@
 // # A planned failover that loses nothing
 //
 // SENTINEL FAILOVER by itself loses what the old primary goes on to acknowledge
-// until it is told that it is one no more, some ten seconds later. See Plan for
-// the order of steps that loses nothing, and for the argument.
+// until it is told that it is one no more, some ten seconds later. Handover
+// takes the steps in the order that loses nothing; the argument is in the comment
+// of relay.
 package drill

@@ -164,6 +164,10 @@ func (r *relay) inStep(ctx context.Context) error {
 	return nil
 }
 
+// errUnheard is in the error of a sentinel that was told to begin and did not
+// answer: it may yet do so.
+var errUnheard = errors.New("the sentinel did not answer")
+
 // begin has a sentinel begin, unless ctx has ended. From then on there is no way
 // back.
 func (r *relay) begin(ctx context.Context) error {
@@ -171,6 +175,9 @@ func (r *relay) begin(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	err := r.leader.Failover(context.WithoutCancel(ctx), r.client.Config().SentinelMaster).Err()
+	if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
+		return fmt.Errorf("%w: %w", errUnheard, err)
+	}
 	if err == nil {
 		r.sent = true
 		r.did("SENTINEL FAILOVER")
@@ -228,11 +235,15 @@ func (r *relay) agreed(ctx context.Context) error {
 	return nil
 }
 
-// giveUp ends a pause before anything was moved.
+// giveUp ends a pause before anything was moved. A sentinel that did not answer
+// may yet do what it was told.
 func (r *relay) giveUp(ctx context.Context, step string, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanLimit)
 	defer cancel()
 	state := "nothing has changed: writes go on at " + r.Old
+	if errors.Is(err, errUnheard) {
+		state = "writes go on at " + r.Old + "; should the sentinel promote a replica after all, what " + r.Old + " acknowledges from then on is lost"
+	}
 	if e := r.old.Do(ctx, "CLIENT", "UNPAUSE").Err(); e != nil {
 		state += fmt.Sprintf(", at the latest in %v, when its pause ends by itself", time.Until(r.until).Round(time.Millisecond))
 	}
