@@ -125,7 +125,7 @@ func (m *member) about() About {
 		Dirty: m.mirror.dirty(), Differ: m.shadow.names(), Shadow: map[string]ShadowRead{},
 		Mirror: MirrorAbout{
 			Written: m.mirror.written.Load(), Failed: m.mirror.failed.Load(), Dropped: m.mirror.dropped.Load(),
-			Recent: m.mirror.recent.sum(), LagMS: ms(int64(m.mirror.lag(now))), Error: m.mirror.trouble(),
+			Recent: m.mirror.recent.Sum(), LagMS: ms(int64(m.mirror.lag(now))), Error: m.mirror.trouble(),
 		},
 	}
 	for i, s := range protocol.Sides {
@@ -159,9 +159,9 @@ func (m *member) about() About {
 }
 
 func (c *shadowCounts) about() ShadowRead {
-	r := ShadowRead{Compared: c.compared.Load(), Different: c.different.Load(), Failed: c.failed.Load(), Recent: c.recent.sum()}
+	r := ShadowRead{Compared: c.compared.Load(), Different: c.different.Load(), Failed: c.failed.Load(), Recent: c.recent.Sum()}
 	for i, s := range protocol.Sides {
-		r.Reads[i], r.Hits[i] = c.reads[s].sum(), c.hits[s].sum()
+		r.Reads[i], r.Hits[i] = c.reads[s].Sum(), c.hits[s].Sum()
 	}
 	return r
 }

@@ -138,13 +138,13 @@ func (v *view) share(workload int) float64 {
 // measured.
 func (l *latencies) summary(s protocol.Side, workload int, name string) prometheus.Metric {
 	one := &l.by[s][workload]
-	count, sum := one.totals()
+	count, sum := one.Totals()
 	if count == 0 {
 		return nil
 	}
 	at := map[float64]float64{}
 	for _, q := range []float64{0.5, 0.9, 0.99} {
-		at[q] = float64(one.window().ValueAtQuantile(100*q)) / 1e6
+		at[q] = float64(one.Window().ValueAtQuantile(100*q)) / 1e6
 	}
 	return prometheus.MustNewConstSummary(latencyDesc, count, sum.Seconds(), at, s.String(), name)
 }

@@ -36,7 +36,7 @@ func TestMetrics(t *testing.T) {
 	if err := c.Ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	c.m.shadow.latency.by[protocol.Source][0].record(3 * time.Millisecond)
+	c.m.shadow.latency.by[protocol.Source][0].Record(3 * time.Millisecond)
 	reg := prometheus.NewPedanticRegistry()
 	if err := reg.Register(c.Metrics()); err != nil {
 		t.Fatal(err)

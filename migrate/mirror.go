@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/transload/transload/internal/control"
+	"github.com/transload/transload/internal/lastminute"
 )
 
 const (
@@ -50,7 +51,7 @@ type mirror struct {
 	written atomic.Int64           // keys copied
 	failed  atomic.Int64           // attempts that the mirror, or the way to it, refused
 	dropped atomic.Int64           // keys given up
-	recent  minute                 // failures and drops of the last minute
+	recent  lastminute.Counter     // failures and drops of the last minute
 	last    atomic.Pointer[string] // why the last batch failed; nil if it did not
 }
 
@@ -83,7 +84,7 @@ func (r *mirror) mark(v *view, keys ...string) {
 
 func (r *mirror) drop(n int) {
 	r.dropped.Add(int64(n))
-	r.recent.add(int64(n))
+	r.recent.Add(int64(n))
 }
 
 // pending reports whether a key waits to be copied, or is being copied now.

@@ -112,7 +112,7 @@ func (r *mirror) copyKeys(ctx context.Context, p copyPass, items []item) (back [
 
 func (r *mirror) fail(n int64) {
 	r.failed.Add(n)
-	r.recent.add(n)
+	r.recent.Add(n)
 }
 
 // ours reports whether this member itself refused to copy: it is about to learn

@@ -174,7 +174,7 @@ func TestADeadTargetCostsNothing(t *testing.T) {
 			if d := m.mirror.dirty(); d > 400+mirrorShards*mirrorBatch || d < 400-mirrorShards {
 				t.Errorf("got %d dirty keys; want the queue's 400", d)
 			}
-			if m.mirror.dropped.Load() == 0 || m.mirror.recent.sum() == 0 {
+			if m.mirror.dropped.Load() == 0 || m.mirror.recent.Sum() == 0 {
 				t.Error("what found no room is not counted")
 			}
 			if f := m.mirror.failed.Load(); f > 400*30 {

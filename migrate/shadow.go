@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/lastminute"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -51,8 +52,8 @@ type shadow struct {
 
 type shadowCounts struct {
 	compared, different, failed, skipped atomic.Int64
-	recent                               minute // differences
-	reads, hits                          [3]minute
+	recent                               lastminute.Counter // differences
+	reads, hits                          [3]lastminute.Counter
 }
 
 type shadowRead struct {
@@ -186,7 +187,7 @@ func (s *shadow) settle(ctx context.Context, pools [2]*pool, job shadowRead, bef
 	}
 	counts.compared.Add(1)
 	counts.different.Add(1)
-	counts.recent.add(1)
+	counts.recent.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !slices.Contains(s.examples, job.keys[0]) {
@@ -221,12 +222,12 @@ func (s *shadow) ask(ctx context.Context, p *pool, job shadowRead) (any, error) 
 	if err != nil && !miss {
 		return nil, err
 	}
-	s.latency.by[p.side][job.workload].record(took)
+	s.latency.by[p.side][job.workload].Record(took)
 	if job.shape == single {
 		counts := &s.by[job.workload]
-		counts.reads[p.side].add(1)
+		counts.reads[p.side].Add(1)
 		if !miss {
-			counts.hits[p.side].add(1)
+			counts.hits[p.side].Add(1)
 		}
 	}
 	return cmd.Val(), nil

@@ -220,33 +220,13 @@ func aboutOf(t *testing.T, r *rig) (a About) {
 	return a
 }
 
-func TestMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c minute
-		c.add(3)
-		time.Sleep(30 * time.Second)
-		c.add(4)
-		if n := c.sum(); n != 7 {
-			t.Errorf("after half a minute: got %d; want 7", n)
-		}
-		time.Sleep(36 * time.Second)
-		if n := c.sum(); n != 4 {
-			t.Errorf("after more than a minute: got %d; want 4", n)
-		}
-		time.Sleep(time.Hour)
-		if n := c.sum(); n != 0 {
-			t.Errorf("after an hour: got %d; want 0", n)
-		}
-	})
-}
-
 func TestLatency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLatencies(2)
 		for i := range 100 {
-			l.by[src][i%2].record(time.Duration(i+1) * time.Millisecond)
+			l.by[src][i%2].Record(time.Duration(i+1) * time.Millisecond)
 		}
-		l.by[dst][0].record(time.Hour) // out of range: counted as the longest
+		l.by[dst][0].Record(time.Hour)
 		if got := l.side(src); got.Count != 100 || got.P50MS < 49 || got.P50MS > 52 || got.P99MS < 97 || got.P99MS > 101 {
 			t.Errorf("got %+v; want 50 and 99 ms", got)
 		}
@@ -257,7 +237,7 @@ func TestLatency(t *testing.T) {
 		if got := l.side(src); got.Count != 0 || got.P99MS != 0 {
 			t.Errorf("got %+v; want nothing left of the last minute", got)
 		}
-		if n, sum := l.by[src][0].totals(); n != 50 || sum != 2500*time.Millisecond {
+		if n, sum := l.by[src][0].Totals(); n != 50 || sum != 2500*time.Millisecond {
 			t.Errorf("got totals %d, %v; want 50, 2.5s", n, sum)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,7 +34,7 @@ func TestDocsNameEveryMetric(t *testing.T) {
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (?:gauge|counter|histogram|summary) \\|([^|]*)\\|").FindAllStringSubmatch(string(text), -1) {
 		rows[m[1]] = strings.TrimSpace(m[2])
 	}
-	for _, f := range families {
+	for _, f := range append(slices.Clone(families), failoverDuration, operationLatency) {
 		want := ""
 		if len(f.labels) > 0 {
 			want = "`" + strings.Join(f.labels, "`, `") + "`"

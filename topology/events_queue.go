@@ -25,13 +25,17 @@ type events struct {
 	logger    *slog.Logger // nil for none
 	hear      func(Event)  // nil for none
 	side      string       // "" for none
-	failovers failovers
+	failovers *failovers
 
 	mu      sync.Mutex
 	queue   []Event
 	dropped int           // since the last that was handed on
 	idle    chan struct{} // closed when the goroutine ends; nil while there is none
 	closed  bool
+}
+
+func newEvents(s settings) *events {
+	return &events{logger: s.logger, hear: s.hear, side: s.side, failovers: newFailovers(s.side)}
 }
 
 // emit completes e and hands it on.

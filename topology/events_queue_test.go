@@ -14,14 +14,14 @@ import (
 func TestEventsInOrder(t *testing.T) {
 	var heard []string
 	var busy sync.Mutex
-	ev := &events{hear: func(e Event) {
+	ev := newEvents(settings{hear: func(e Event) {
 		if !busy.TryLock() {
 			t.Error("two events at a time")
 			return
 		}
 		defer busy.Unlock()
 		heard = append(heard, e.Addr)
-	}}
+	}})
 	var want []string
 	var emitting sync.Mutex
 	var wg sync.WaitGroup
@@ -51,10 +51,10 @@ func TestEventsInOrder(t *testing.T) {
 func TestEventsOfASlowListener(t *testing.T) {
 	var log bytes.Buffer
 	hold, heard := make(chan struct{}), 0
-	ev := &events{
+	ev := newEvents(settings{
 		logger: slog.New(slog.NewTextHandler(&log, nil)), side: "source",
 		hear: func(Event) { <-hold; heard++ },
-	}
+	})
 	for range 3 * eventsWaiting {
 		ev.emit(Event{Kind: ReplicaDown, Addr: "r:1"})
 	}

@@ -198,19 +198,10 @@ func (c *Client) failoverHealth(s *snapshot, now time.Time) FailoverHealth {
 
 // performance tells of the last minute.
 func (m *meter) performance() *Performance {
-	at := time.Since(m.began)
-	reads, writes := m.reads.pace(at), m.writes.pace(at)
-	ms := func(d time.Duration) *float64 {
-		if d < 0 {
-			return nil
-		}
-		v := float64(d.Microseconds()) / 1e3
-		return &v
-	}
 	tenth := func(f float64) float64 { return math.Round(f*10) / 10 }
 	return &Performance{
-		ReadLatencyP99MS: ms(reads.p99), ReadThroughputOps: tenth(reads.perSecond),
-		WriteLatencyP99MS: ms(writes.p99), WriteThroughputOps: tenth(writes.perSecond),
+		ReadLatencyP99MS: m.reads.p99MS(), ReadThroughputOps: tenth(m.reads.ops.PerSecond(m.began)),
+		WriteLatencyP99MS: m.writes.p99MS(), WriteThroughputOps: tenth(m.writes.ops.PerSecond(m.began)),
 	}
 }
 

@@ -3,6 +3,8 @@ package topology
 import (
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // failoversKept bounds the memory of a day's failovers: one a minute and some.
@@ -11,19 +13,24 @@ const failoversKept = 2000
 // failovers is what this process has seen of them. It is fed by the events, so
 // that what is counted is what was told.
 type failovers struct {
-	mu     sync.Mutex
-	total  int
-	times  []time.Time // of the last day, oldest first
-	last   time.Time
-	lasted *histogram      // nil before the first that ended
-	open   map[string]bool // new primaries that have not answered yet
+	lasted prometheus.Histogram
+
+	mu    sync.Mutex
+	total int
+	times []time.Time // of the last day, oldest first
+	last  time.Time
+	open  map[string]bool // new primaries that have not answered yet
+}
+
+func newFailovers(side string) *failovers {
+	o := histogramOpts(failoverDuration, side, failoverBounds)
+	return &failovers{lasted: prometheus.NewHistogram(o), open: map[string]bool{}}
 }
 
 // A failoverCount sums failovers up.
 type failoverCount struct {
 	total, today int
 	last         time.Time // zero for none
-	lasted       *histogram
 }
 
 // note counts a primary that was replaced. One that was held to be down and came
@@ -36,7 +43,7 @@ func (f *failovers) note(e Event) {
 		f.switched(e)
 	case e.Kind == FailoverEnded && f.open[e.Addr]:
 		delete(f.open, e.Addr)
-		f.histogram().observe(e.Duration)
+		f.lasted.Observe(e.Duration.Seconds())
 	}
 }
 
@@ -49,9 +56,6 @@ func (f *failovers) switched(e Event) {
 		f.times = f.times[1:]
 	}
 	f.times = append(f.times, e.At)
-	if f.open == nil {
-		f.open = map[string]bool{}
-	}
 	delete(f.open, e.Old)
 	f.open[e.Addr] = true
 }
@@ -60,15 +64,7 @@ func (f *failovers) count(now time.Time) failoverCount {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.forget(now)
-	return failoverCount{total: f.total, today: len(f.times), last: f.last, lasted: f.histogram()}
-}
-
-// histogram makes it at the first use. mu is held.
-func (f *failovers) histogram() *histogram {
-	if f.lasted == nil {
-		f.lasted = newHistogram(failoverBounds)
-	}
-	return f.lasted
+	return failoverCount{total: f.total, today: len(f.times), last: f.last}
 }
 
 // forget drops what is a day old. mu is held.

@@ -4,20 +4,23 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 )
 
 func TestFailoversAreCounted(t *testing.T) {
-	var f failovers
+	f := newFailovers("")
 	day := time.Date(2025, 11, 15, 0, 0, 0, 0, time.UTC)
 	switched := func(at time.Time, old, addr string) {
 		f.note(Event{Kind: PrimarySwitched, At: at, Old: old, Addr: addr, Duration: time.Second})
 	}
 	ended := func(addr string) { f.note(Event{Kind: FailoverEnded, Addr: addr, Duration: 2 * time.Second}) }
-	durations := func() (n uint64) {
-		for i := range f.histogram().counts {
-			n += f.histogram().counts[i].Load()
+	durations := func() uint64 {
+		var m dto.Metric
+		if err := f.lasted.Write(&m); err != nil {
+			t.Fatal(err)
 		}
-		return n
+		return m.GetHistogram().GetSampleCount()
 	}
 	ended("a:1") // it came back by itself
 	switched(day, "a:1", "b:1")

@@ -6,8 +6,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
-
-	"github.com/transload/transload/internal/command"
 )
 
 // Metrics returns a collector of what this process sees of the Redis, for the
@@ -17,14 +15,18 @@ import (
 // Collecting takes no longer than Health.
 func (c *Client) Metrics() prometheus.Collector {
 	k := collector{c: c, descs: map[string]*prometheus.Desc{}}
-	var side prometheus.Labels
-	if c.events.side != "" {
-		side = prometheus.Labels{"side": c.events.side}
-	}
 	for _, f := range families {
-		k.descs[f.name] = prometheus.NewDesc(f.name, f.help, f.labels, side)
+		k.descs[f.name] = prometheus.NewDesc(f.name, f.help, f.labels, sideLabel(c.events.side))
 	}
 	return k
+}
+
+// sideLabel is the label of WithSide, if it was given.
+func sideLabel(side string) prometheus.Labels {
+	if side == "" {
+		return nil
+	}
+	return prometheus.Labels{"side": side}
 }
 
 // A family is a metric as it is described.
@@ -49,11 +51,9 @@ var families = []family{
 	{"replication_lag_seconds", "How far a replica is behind its primary.", byNode},
 	{"connected_replicas", "Replicas of a primary, as it counts them.", byNode},
 	{"failover_count_total", "Primaries that this process saw replaced.", nil},
-	{"failover_duration_seconds", "From the first sign of a failover until the new primary answered.", nil},
 	{"last_failover_timestamp", "When a primary was replaced last, in seconds since 1970; 0 for never.", nil},
 	{"read_operations_total", "Reads sent.", byNode},
 	{"write_operations_total", "Writes sent.", byNode},
-	{"operation_latency_seconds", "Time until the reply, with waiting for a connection and retries.", []string{"operation", "node"}},
 	{"replica_reads_total", "Reads that replicas answered.", nil},
 	{"read_fallbacks_total", "Reads that went elsewhere than to a replica, by why.", byReason},
 	{"breaker_open", "1 while commands of the workload are refused.", byWorkload},
@@ -67,6 +67,23 @@ var families = []family{
 	{"pool_stale_connections_total", "Connections closed because they were no longer good.", byPool},
 }
 
+// The histograms are prometheus's own; they are there before anybody collects.
+var (
+	failoverDuration = family{"failover_duration_seconds", "From the first sign of a failover until the new primary answered.", nil}
+	operationLatency = family{"operation_latency_seconds", "Time until the reply, with waiting for a connection and retries.", []string{"operation", "node"}}
+
+	// operationBounds are in seconds: from a tenth of a millisecond, which a server
+	// on the same machine takes, to the 5 s that the plan gives to a failover.
+	operationBounds = []float64{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5}
+
+	// failoverBounds are dense where a budget of 5 s is kept or missed.
+	failoverBounds = []float64{0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 7.5, 10, 20, 30, 60}
+)
+
+func histogramOpts(f family, side string, bounds []float64) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{Name: f.name, Help: f.help, Buckets: bounds, ConstLabels: sideLabel(side)}
+}
+
 type collector struct {
 	c     *Client
 	descs map[string]*prometheus.Desc
@@ -76,6 +93,10 @@ type collector struct {
 func (k collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, f := range families {
 		ch <- k.descs[f.name]
+	}
+	k.c.events.failovers.lasted.Describe(ch)
+	if k.c.meter != nil {
+		k.c.meter.took.Describe(ch)
 	}
 }
 
@@ -145,7 +166,7 @@ func (t told) failovers(n failoverCount) {
 		last = float64(n.last.UnixMilli()) / 1e3
 	}
 	t.gauge("last_failover_timestamp", last)
-	t.ch <- n.lasted.metric(t.descs["failover_duration_seconds"])
+	t.c.events.failovers.lasted.Collect(t.ch)
 }
 
 func (t told) pool(pool, size string, s redis.PoolStats) {
@@ -163,11 +184,8 @@ func (t told) operations(m *meter) {
 	for _, n := range m.all() {
 		t.counter("read_operations_total", float64(n.reads.Load()), n.name)
 		t.counter("write_operations_total", float64(n.writes.Load()), n.name)
-		n.took.Range(func(c, h any) bool {
-			t.ch <- h.(*histogram).metric(t.descs["operation_latency_seconds"], c.(*command.Command).Name, n.name)
-			return true
-		})
 	}
+	m.took.Collect(t.ch)
 }
 
 func (t told) reads(f readFigures) {

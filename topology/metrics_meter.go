@@ -6,10 +6,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
 	"github.com/transload/transload/internal/handshake"
+	"github.com/transload/transload/internal/lastminute"
 )
 
 // metersAtMost bounds the label "node": where servers get a new address with each
@@ -23,23 +25,52 @@ var (
 )
 
 // A meter measures the operations that are sent to data servers. Nothing on the
-// path of an operation locks or allocates, once its node and its command have
-// been met.
+// path of an operation allocates, once its node and its command have been met.
 type meter struct {
 	began         time.Time
-	reads, writes window
+	reads, writes minute
+	took          *prometheus.HistogramVec
 
 	mu    sync.Mutex
 	nodes map[string]*nodeMeter // by name
 }
 
-func newMeter() *meter { return &meter{began: time.Now(), nodes: map[string]*nodeMeter{}} }
+func newMeter(side string) *meter {
+	o := histogramOpts(operationLatency, side, operationBounds)
+	return &meter{began: time.Now(), took: prometheus.NewHistogramVec(o, operationLatency.labels), nodes: map[string]*nodeMeter{}}
+}
+
+// A minute is what happened in the last one.
+type minute struct {
+	ops  lastminute.Counter
+	took lastminute.Latency
+}
+
+// add counts operations that were answered together after d; a negative d is left
+// out of the latencies.
+func (m *minute) add(ops int64, d time.Duration) {
+	m.ops.Add(ops)
+	if d >= 0 {
+		m.took.Record(d)
+	}
+}
+
+// p99MS returns the latency in milliseconds that but one of a hundred kept below,
+// or nil if nothing was measured.
+func (m *minute) p99MS() *float64 {
+	w := m.took.Window()
+	if w == nil || w.TotalCount() == 0 {
+		return nil
+	}
+	v := float64(w.ValueAtQuantile(99)) / 1e3
+	return &v
+}
 
 // A nodeMeter measures what is sent to one server.
 type nodeMeter struct {
 	name          string // its role and address
 	reads, writes atomic.Int64
-	took          sync.Map // *command.Command → *histogram
+	took          sync.Map // *command.Command → prometheus.Observer: looking a label up costs more than this
 }
 
 // node returns the meter of a server.
@@ -80,12 +111,12 @@ func (m *meter) all() []*nodeMeter {
 	return list
 }
 
-func (n *nodeMeter) observe(c *command.Command, d time.Duration) {
+func (m *meter) observe(n *nodeMeter, c *command.Command, d time.Duration) {
 	h, ok := n.took.Load(c)
 	if !ok {
-		h, _ = n.took.LoadOrStore(c, newHistogram(operationBounds))
+		h, _ = n.took.LoadOrStore(c, m.took.WithLabelValues(c.Name, n.name))
 	}
-	h.(*histogram).observe(d)
+	h.(prometheus.Observer).Observe(d.Seconds())
 }
 
 // An opKind says what an operation is to the counters.
@@ -112,10 +143,10 @@ func classify(args []any) (*command.Command, opKind) {
 	return c, neither
 }
 
-// one counts an operation that was sent at began and took d.
-func (m *meter) one(n *nodeMeter, args []any, began time.Time, d time.Duration) {
+// one counts an operation that took d.
+func (m *meter) one(n *nodeMeter, args []any, d time.Duration) {
 	c, kind := classify(args)
-	n.observe(c, d)
+	m.observe(n, c, d)
 	if kind == neither {
 		return
 	}
@@ -123,23 +154,23 @@ func (m *meter) one(n *nodeMeter, args []any, began time.Time, d time.Duration) 
 	if c.Blocking(args) {
 		took = -1 // what it waited for is not the server's doing
 	}
-	m.count(n, kind, 1, began.Sub(m.began)+d, took)
+	m.count(n, kind, 1, took)
 }
 
 // count adds operations of a kind to a node and to the minute.
-func (m *meter) count(n *nodeMeter, kind opKind, ops int64, at, took time.Duration) {
+func (m *meter) count(n *nodeMeter, kind opKind, ops int64, took time.Duration) {
 	if kind == writing {
 		n.writes.Add(ops)
-		m.writes.add(at, ops, took)
+		m.writes.add(ops, took)
 		return
 	}
 	n.reads.Add(ops)
-	m.reads.add(at, ops, took)
+	m.reads.add(ops, took)
 }
 
 // many counts a pipeline. Its commands are answered together: it has one latency,
 // which is a write's if it holds one.
-func (m *meter) many(n *nodeMeter, cmds []redis.Cmder, began time.Time, d time.Duration) {
+func (m *meter) many(n *nodeMeter, cmds []redis.Cmder, d time.Duration) {
 	var ops [writing + 1]int64
 	known := false
 	for _, cmd := range cmds {
@@ -148,17 +179,16 @@ func (m *meter) many(n *nodeMeter, cmds []redis.Cmder, began time.Time, d time.D
 		ops[kind]++
 	}
 	if !known {
-		n.observe(otherOperation, d)
+		m.observe(n, otherOperation, d)
 		return
 	}
-	n.observe(pipeline, d)
-	at := began.Sub(m.began) + d
+	m.observe(n, pipeline, d)
 	if ops[writing] > 0 {
-		m.count(n, writing, ops[writing], at, d)
+		m.count(n, writing, ops[writing], d)
 		d = -1
 	}
 	if ops[reading] > 0 {
-		m.count(n, reading, ops[reading], at, d)
+		m.count(n, reading, ops[reading], d)
 	}
 }
 
@@ -175,7 +205,7 @@ func (h meterHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		began := time.Now()
 		err := next(ctx, cmd)
 		if !handshake.Is(cmd) {
-			h.m.one(h.node(), cmd.Args(), began, time.Since(began))
+			h.m.one(h.node(), cmd.Args(), time.Since(began))
 		}
 		return err
 	}
@@ -185,7 +215,7 @@ func (h meterHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pro
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		began := time.Now()
 		err := next(ctx, cmds)
-		h.m.many(h.node(), cmds, began, time.Since(began))
+		h.m.many(h.node(), cmds, time.Since(began))
 		return err
 	}
 }

@@ -60,10 +60,10 @@ func Open(cfg Config, opts ...Option) (*Client, error) {
 	}
 	library.take(s.logger)
 	cfg = cfg.withDefaults()
-	c := &Client{cfg: cfg, dialler: cfg.newDialler(), events: &events{logger: s.logger, hear: s.hear, side: s.side}}
+	c := &Client{cfg: cfg, dialler: cfg.newDialler(), events: newEvents(s)}
 	c.board.post(snapshot{})
 	if s.measured {
-		c.meter = newMeter()
+		c.meter = newMeter(s.side)
 	}
 	switch cfg.Mode {
 	case Standalone:

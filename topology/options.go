@@ -115,7 +115,7 @@ func WithSide(side string) Option {
 }
 
 // WithMetrics has each operation measured, for Metrics and for what Health says
-// of performance. It costs less than half a microsecond an operation, and no
+// of performance. It costs less than a microsecond an operation, and no
 // allocation. The default is not to.
 func WithMetrics() Option {
 	return func(s *settings) error { s.measured = true; return nil }

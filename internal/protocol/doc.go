@@ -112,8 +112,11 @@
 // coordinator; a hold after its bound and abortAfter; a commit after all
 // acknowledgements, or SilentFor. While a newer record is not on every replica, a
 // member goes on under the older one, and its lease with it unless the newer
-// gives something away: a replica that hangs does not stop the app. The one wait
-// without a bound is that for a giver that is gone in a hold, together with a
+// gives something away: a replica that hangs does not stop the app. New
+// connections begin under either record then (Standing), unless the newer has a
+// move: a process that was fenced during a move finds by the record that it was
+// left behind, so for as long as one stands the record must be obeyed first. The
+// one wait without a bound is that for a giver that is gone in a hold, together with a
 // taker that cannot be asked.
 //
 // # Limits
