@@ -79,17 +79,15 @@ func (b *bench) splitGate() {
 	hit = slices.Compact(hit)
 	keyless := anyKey > 0 && b.partial()
 	const all = "move everything in one step: --to 100"
-	if len(hit) == 0 {
-		b.add("commands with several keys", OK, "", "", "none that this step would split")
-	} else {
-		next := all // with --only, a script without keys would find the sides sharing them
-		if anyKey == 0 {
-			w, _, _ := strings.Cut(hit[0], " ")
-			next = fmt.Sprintf("move these at once: --only %s --to 100", strings.ReplaceAll(w, "+", " --only "))
-		}
-		b.add("commands with several keys", Refused, "none in a workload that is moved in part", next,
-			"the app uses commands whose keys would lie on two sides: %s", some(hit, 4))
+	next, figure := all, "none that this step would split" // with --only, a script without keys would find the sides sharing them
+	if len(hit) > 0 {
+		figure = "the app uses commands whose keys would lie on two sides: " + some(hit, 4)
 	}
+	if len(hit) > 0 && anyKey == 0 {
+		w, _, _ := strings.Cut(hit[0], " ")
+		next = fmt.Sprintf("move these at once: --only %s --to 100", strings.ReplaceAll(w, "+", " --only "))
+	}
+	b.judge("commands with several keys", len(hit) == 0, Refused, "none in a workload that is moved in part", next, "%s", figure)
 	b.judge("scripts without keys", !keyless, Refused, "none while the sides share the keys", all,
 		"the app has run %d scripts that declare no key", anyKey)
 }
