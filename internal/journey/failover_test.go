@@ -31,6 +31,7 @@ const stuck = 25_000
 
 // TestSourceFailsOver kills the source's primary in each phase.
 func TestSourceFailsOver(t *testing.T) {
+	t.Parallel() // both wait more than they work
 	set := redistest.Sentinel(t, redistest.Options{Hasty: true})
 	f := newFailing(t, set, config(t, set), config(t, redistest.Standalone(t, redistest.Options{})))
 	f.play(map[string]bool{"shadow": true, "cutover": true})
@@ -38,6 +39,7 @@ func TestSourceFailsOver(t *testing.T) {
 
 // TestTargetFailsOver kills the target's.
 func TestTargetFailsOver(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{Hasty: true})
 	f := newFailing(t, set, config(t, redistest.Standalone(t, redistest.Options{})), config(t, set))
 	f.play(map[string]bool{"cutover": true, "soak": true, "done": true})
