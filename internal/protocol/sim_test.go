@@ -16,6 +16,7 @@ var (
 	oneSeed = flag.Uint64("seed", 0, "run the simulation with this seed only, and print what happens")
 	nSeeds  = flag.Uint64("seeds", 0, "run the simulation with this many seeds")
 	first   = flag.Uint64("first", 1, "the first of the seeds")
+	nFails  = flag.Int("failures", 5, "end the simulation after this many seeds have failed")
 )
 
 // TestSimulation runs whole migrations against faults, a seed each, and checks
@@ -60,11 +61,11 @@ func TestSimulation(t *testing.T) {
 				mu.Lock()
 				total.add(w.stats)
 				if w.failure != "" {
-					if failed++; failed <= 5 {
+					if failed++; failed <= *nFails {
 						t.Errorf("seed %d: %s (show it with -seed %d)", seed, w.failure, seed)
 					}
 				}
-				stop := failed >= 5
+				stop := failed >= *nFails
 				mu.Unlock()
 				if stop {
 					return
