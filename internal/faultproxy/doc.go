@@ -7,6 +7,9 @@
 // balancers, sidecars and networks that drop a FIN do that. See Proxy.KeepServer
 // and Link.Hold.
 //
+// Proxy.Watch shows what clients send before it is delivered, so that a fault can
+// be timed by it.
+//
 // A connection through the proxy is a Link. It copies bytes and knows nothing of
 // Redis or TLS.
 package faultproxy

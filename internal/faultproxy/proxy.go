@@ -16,6 +16,7 @@ type Proxy struct {
 
 	mu      sync.Mutex
 	links   map[*Link]bool
+	watch   func(*Link, []byte) bool
 	delay   time.Duration
 	rate    int
 	refuse  bool
@@ -63,6 +64,7 @@ func (p *Proxy) serve(client net.Conn) {
 	}
 	l := &Link{client: client, server: server, clientGone: make(chan struct{}), done: make(chan struct{})}
 	l.up, l.down = newPipe(p, client, server), newPipe(p, server, client)
+	l.up.see = func(chunk []byte) bool { return p.sees(l, chunk) }
 	if !p.add(l) {
 		l.Cut()
 		return
@@ -135,6 +137,22 @@ func (p *Proxy) refuses() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.refuse
+}
+
+// Watch has f see what clients send, as it comes in and before the server has it.
+// The link stands still meanwhile. What f returns false for is lost; the link
+// stays. f is called for several links at a time; nil ends it.
+func (p *Proxy) Watch(f func(l *Link, chunk []byte) (deliver bool)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watch = f
+}
+
+func (p *Proxy) sees(l *Link, chunk []byte) bool {
+	p.mu.Lock()
+	f := p.watch
+	p.mu.Unlock()
+	return f == nil || f(l, chunk)
 }
 
 // Cut resets every link and closes new connections at once, until Heal.

@@ -270,3 +270,32 @@ func TestClientClosesServerSideToo(t *testing.T) {
 		t.Errorf("got %q; want last", got)
 	}
 }
+
+func TestWatchSeesBeforeTheServer(t *testing.T) {
+	p, lines := start(t)
+	c := dial(t, p)
+	want(t, c, "a")
+	<-lines
+	var saw string
+	p.Watch(func(l *faultproxy.Link, chunk []byte) bool {
+		if l.ClientAddr() != c.LocalAddr().String() {
+			t.Errorf("got the link of %s; want %s", l.ClientAddr(), c.LocalAddr())
+		}
+		select {
+		case got := <-lines:
+			t.Errorf("the server has %q already", got)
+		case <-time.After(10 * time.Millisecond):
+		}
+		saw = string(chunk)
+		return saw != "lost\n"
+	})
+	want(t, c, "b")
+	if got := <-lines; got != "b" || saw != "b\n" {
+		t.Errorf("got %q, and saw %q; want b", got, saw)
+	}
+	if got, err := c.ask("lost", 30*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %q, %v; want no answer to what was not delivered", got, err)
+	}
+	p.Watch(nil)
+	want(t, c, "c")
+}

@@ -1,0 +1,82 @@
+package crash
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/internal/redistest"
+)
+
+// Moments at which a coordinator is killed.
+var (
+	steps = []step{prepare, hold, prove, offer, commit, grant, abort}
+	whens = []when{before, in, after}
+)
+
+// TestCoordinatorKilledLosesNothing kills the coordinator's process with -9 before,
+// in and after each step of a cutover. The app works on without it: members end a
+// hold, or grant. The next coordinator goes on from there, and nothing is lost.
+func TestCoordinatorKilledLosesNothing(t *testing.T) {
+	t.Parallel() // so that the rows wait beside everybody else's
+	for _, s := range steps {
+		for _, wh := range whens {
+			t.Run(fmt.Sprintf("%s_%s", wh, s), func(t *testing.T) {
+				t.Parallel()
+				m := begin(t, standalone(t, redistest.Options{}), standalone(t, redistest.Options{}))
+				m.coordinatorKilled(s, wh, protocol.Source)
+			})
+		}
+	}
+}
+
+// coordinatorKilled kills a coordinator that moves everything away from a side.
+func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side) {
+	t := m.t
+	t.Helper()
+	m.seed(protocol.Source, 30)
+	m.app(2)
+	m.shadow()()
+	o := order{Verb: "cutover", To: []int{100}}
+	if from == protocol.Target {
+		m.cutover(m.operator(), 100)
+		o = order{Verb: "rollback"}
+	}
+	w := m.wires()
+	wake := func() {}
+	if s == abort { // a move is given up when a member does not acknowledge the hold
+		o.Hold = 300 * time.Millisecond
+		w.at(hold, before, m.members[0].stop)
+		wake = m.members[0].wake
+	}
+	var victim *leader
+	born := make(chan struct{})
+	killed := w.at(s, wh, func() {
+		<-born
+		w.die()
+		victim.kill()
+	})
+	victim = startLeader(t, o, m.env, w.env)
+	close(born)
+	wait(t, killed, fmt.Sprintf("the coordinator never came to %s %s", wh, s))
+	wake()
+	m.work(20, protocol.SilentFor-time.Second) // before anybody could take over
+
+	m.cutover(m.operator(), 100) // carries on what was committed, else begins anew
+	if st := m.status(m.operator()); st.Phase != protocol.Soak || st.Moving != nil {
+		t.Errorf("got %v, %+v; want soak, and no move", st.Phase, st.Moving)
+	}
+	m.work(20, within)
+	unhurt(t, m.verdict())
+}
+
+// wait waits for a moment that must come.
+func wait(t *testing.T, moment <-chan struct{}, missed string) {
+	t.Helper()
+	select {
+	case <-moment:
+	case <-time.After(within):
+		t.Fatal(missed)
+	}
+}
