@@ -26,7 +26,9 @@ const (
 type demo struct {
 	*call
 	stage  *stage
-	dir    string // of the journals
+	peak   *peak
+	dir    string    // of the journals
+	began  time.Time // the app's work
 	actors []actor
 	boss   *coordinator.Coordinator // runs shadow, as in one terminal
 	ask    *coordinator.Coordinator // gives the other verbs, as in another
@@ -40,7 +42,7 @@ type demo struct {
 func (d *demo) play(ctx context.Context) error {
 	d.introduce()
 	for _, step := range []func(context.Context) error{
-		d.startApp, d.check, d.shadow, d.cutover10, d.cutover50, d.cutover100,
+		d.fill, d.startApp, d.check, d.shadow, d.cutover10, d.cutover50, d.cutover100,
 		d.rollback, d.again, d.verify, d.finish, d.readBack,
 	} {
 		if err := step(ctx); err != nil {
@@ -131,7 +133,7 @@ func (d *demo) startApp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	d.dir = dir
+	d.dir, d.began = dir, time.Now()
 	for i := range demoMembers {
 		lo.Member = fmt.Sprintf("m%d", i+1)
 		var a actor
@@ -197,11 +199,15 @@ func (d *demo) readBack(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
+	d.result.WritesPerS = float64(d.acked()) / time.Since(d.began).Seconds()
 	if d.result.Verdict, err = load.Check(ctx, client, journals...); err != nil {
 		return fmt.Errorf("demo: read back: %w", err)
 	}
+	if err := d.checkStock(ctx, client); err != nil {
+		return fmt.Errorf("demo: read back: %w", err)
+	}
 	v := d.result.Verdict
-	d.screen.say("   → %s acknowledged: %d lost, %d invented, %d stale of %s reads; the app was shown %d kinds of error; its slowest write took %.0f ms",
-		grouped(v.Acknowledged), v.Lost, v.Invented, v.Stale, grouped(v.Reads), len(v.Errors), v.LongestMS)
+	d.screen.say("   → %s acknowledged, %s a second: %d lost, %d invented, %d stale of %s reads; the app was shown %d kinds of error; its slowest write took %.0f ms",
+		grouped(v.Acknowledged), grouped(int64(d.result.WritesPerS)), v.Lost, v.Invented, v.Stale, grouped(v.Reads), len(v.Errors), v.LongestMS)
 	return nil
 }

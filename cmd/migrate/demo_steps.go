@@ -9,8 +9,8 @@ import (
 	"github.com/transload/transload/migrate/coordinator"
 )
 
-// shadowWithin bounds the first pass of a demonstration: it has some thousand
-// keys to copy.
+// shadowWithin bounds the first pass of a demonstration without --keys: it has some
+// thousand keys to copy.
 const shadowWithin = time.Minute
 
 // lookEvery is how often the demonstration looks at the status.
@@ -38,7 +38,8 @@ func (d *demo) shadow(ctx context.Context) error {
 // waitEqual waits until every key was compared once, as an operator who watches
 // the status would.
 func (d *demo) waitEqual(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, shadowWithin, fmt.Errorf("the sides did not become equal within %v", shadowWithin))
+	limit := shadowWithin + time.Duration(d.result.Stock.Keys)*perKey
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("the sides did not become equal within %v", limit))
 	defer cancel()
 	for {
 		st, err := d.ask.Status(ctx)
@@ -172,6 +173,7 @@ func (d *demo) move(ctx context.Context, give func() ([]coordinator.MoveReport, 
 	}
 	for _, m := range moves {
 		d.result.HoldsMS = append(d.result.HoldsMS, m.HoldMS)
+		d.result.WaitMS = max(d.result.WaitMS, m.LongestWait)
 	}
 	if err := d.run(ctx); err != nil {
 		return err
@@ -226,6 +228,7 @@ func (d *demo) finish(ctx context.Context) error {
 		return fmt.Errorf("shadow ended: %w", err)
 	}
 	d.ended <- nil
-	d.figures("the target alone answers")
+	d.result.PeakMiB = d.peak.stop()
+	d.figures("the target alone answers; this process used %.0f MiB at most", d.result.PeakMiB)
 	return nil
 }

@@ -18,24 +18,24 @@ var passed = regexp.MustCompile(`(?m)^demo: PASS acknowledged=[1-9]\d* lost=0 di
 // journeys of internal/journey are the same moves.
 func TestDemoEmbedded(t *testing.T) {
 	t.Parallel() // most of it is waiting
-	showDemo(t, "embedded", "30")
+	showDemo(t, "embedded", "--rate", "30")
 }
 func TestDemoCluster(t *testing.T) {
 	long(t)
 	t.Parallel()
-	showDemo(t, "cluster", "200")
+	showDemo(t, "cluster", "--rate", "200", "--keys", "20000")
 }
 func TestDemoSentinel(t *testing.T) {
 	long(t)
 	t.Parallel()
-	showDemo(t, "sentinel", "200")
+	showDemo(t, "sentinel", "--rate", "200", "--keys", "20000")
 }
 
-func showDemo(t *testing.T, mode, rate string) {
+func showDemo(t *testing.T, mode string, flags ...string) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	r := command(t, nil, "demo", "--mode", mode, "--rate", rate)
+	r := command(t, nil, append([]string{"demo", "--mode", mode}, flags...)...)
 	r.wantCode(t, codeDone)
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
 	if last := lines[len(lines)-1]; !passed.MatchString(last) {
@@ -81,6 +81,7 @@ func TestDemoVerdict(t *testing.T) {
 		"an expiry that is gone":   func(r *demoResult) { r.Verdict.Immortal = 1 },
 		"an error shown":           func(r *demoResult) { r.Verdict.Errors = map[string]int64{"boom": 2} },
 		"sides that differ":        func(r *demoResult) { r.Differing = 1 },
+		"a key that is gone":       func(r *demoResult) { r.Stock.Lost = 1 },
 		"no load":                  func(r *demoResult) { r.Verdict.Acknowledged = 0 },
 		"a step that did not work": func(r *demoResult) { r.Trouble = "shadow ended" },
 	} {

@@ -35,7 +35,7 @@ type result struct {
 }
 
 // command runs one command with an environment of its own.
-func command(t *testing.T, env map[string]string, args ...string) result {
+func command(t testing.TB, env map[string]string, args ...string) result {
 	t.Helper()
 	return commandWith(t.Context(), env, "", args...)
 }

@@ -38,6 +38,8 @@ func TestUsage(t *testing.T) {
 		{"shadow", "--rate", "-1"},
 		{"status", "--name", "a b"},
 		{"demo", "--mode", "cloud"},
+		{"demo", "--keys", "1000"},
+		{"demo", "--mode", "sentinel", "--keys", "-1"},
 		{"drill"},
 		{"drill", "--wait", "--planned"},
 		{"drill", "--planned", "--mode", "cluster"},
