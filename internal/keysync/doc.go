@@ -39,5 +39,9 @@
 //
 // Options.Check is called right before each batch of writes is sent. It is
 // where a caller looks at its lease; an error drops the batch, and whatever
-// would have followed it.
+// would have followed it. A large key takes long, so Check is asked before each
+// of its pieces, those that are only read too: a caller can end the call within
+// a millisecond. Each key that was to be written and was not, or only in part,
+// has an Err: a caller who took it for settled, since its Diff is known, would
+// never look at it again.
 package keysync

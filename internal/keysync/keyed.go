@@ -34,7 +34,7 @@ var keyedKinds = map[string]*keyed{
 // mendKeyed walks the elements of one side and looks for each on the other,
 // then, if the lengths tell that there are more, the other way round.
 func (l *large) mendKeyed(ctx context.Context, k *keyed) error {
-	err := k.walk(ctx, l.from.client, l.key, l.a.step(), func(elements []string) error {
+	err := l.walk(ctx, k, l.from.client, l.a.step(), func(elements []string) error {
 		found, err := k.lookUp(ctx, l.to.client, l.key, elements)
 		if err != nil {
 			return err
@@ -77,7 +77,7 @@ func (l *large) dropOthers(ctx context.Context, k *keyed) error {
 	if !l.writes {
 		return l.put(ctx)
 	}
-	return k.walk(ctx, l.to.client, l.key, l.b.step(), func(elements []string) error {
+	return l.walk(ctx, k, l.to.client, l.b.step(), func(elements []string) error {
 		found, err := k.lookUp(ctx, l.from.client, l.key, elements)
 		if err != nil {
 			return err
@@ -95,11 +95,14 @@ func (l *large) dropOthers(ctx context.Context, k *keyed) error {
 	})
 }
 
-// walk hands out the elements of a key, some at a time. An element may come
-// twice.
-func (k *keyed) walk(ctx context.Context, client redis.UniversalClient, key string, step int64, f func(elements []string) error) error {
+// walk hands out the elements of a side's key, some at a time. An element may
+// come twice.
+func (l *large) walk(ctx context.Context, k *keyed, client redis.UniversalClient, step int64, f func(elements []string) error) error {
 	for cursor := "0"; ; {
-		reply, err := ask(ctx, client, k.scan, key, cursor, "count", step)
+		if err := l.allowed(); err != nil {
+			return err
+		}
+		reply, err := ask(ctx, client, k.scan, l.key, cursor, "count", step)
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,9 @@ func (l *large) mendText(ctx context.Context) error {
 		return errRewrite
 	}
 	for at := int64(0); at < l.a.length; at += pieceBytes {
+		if err := l.allowed(); err != nil {
+			return err
+		}
 		words := []any{"getrange", l.key, at, at + pieceBytes - 1}
 		a, err := ask(ctx, l.from.client, words...)
 		if err != nil {
@@ -83,6 +86,9 @@ func (l *large) samePrefix(ctx context.Context) (at int64, err error) {
 		}
 	}
 	for step := l.a.step(); ; {
+		if err := l.allowed(); err != nil {
+			return 0, err
+		}
 		words := []any{"lrange", l.key, at, at + step - 1}
 		a, err := askTexts(ctx, l.from.client, words...)
 		if err != nil {

@@ -6,8 +6,9 @@ import (
 
 // Options say how keys are compared and copied. The zero value is usable.
 type Options struct {
-	// Check is called right before each batch of writes is sent; an error
-	// drops the batch and ends the call. The default is none.
+	// Check is called right before each batch of writes is sent, and before
+	// each piece of a large key, read or written; an error drops what would
+	// have followed and ends the call with ErrDropped. The default is none.
 	Check func() error
 	// Tolerance is how far two expiries may lie apart and still count as
 	// equal. The default is 0: equal to the millisecond.
@@ -83,7 +84,8 @@ type Result struct {
 	Key    string
 	Diff   Diff
 	Action Action
-	Large  bool  // handled in pieces
-	Bytes  int64 // written, as payload or elements
-	Err    error // the key is in no known state on the mirror
+	Large  bool          // handled in pieces
+	Took   time.Duration // if it is large
+	Bytes  int64         // written, as payload or elements
+	Err    error         // the key is in no known state on the mirror
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -81,6 +82,8 @@ const changedTries = 3
 func (j *job) pieces(ctx context.Context, t task) error {
 	l := &large{job: j, key: t.key, result: &j.results[t.index]}
 	l.result.Large = true
+	began := time.Now()
+	defer func() { l.result.Took = time.Since(began) }()
 	var err error
 	for range changedTries {
 		*l.result = Result{Key: t.key, Large: true}
@@ -97,10 +100,10 @@ func (j *job) pieces(ctx context.Context, t task) error {
 			l.result.Diff = ValueDiffers
 		}
 	}
-	if _, dropped := errors.AsType[*droppedError](err); dropped {
+	l.result.Err = err // even one of Check: the key may be mended in part
+	if errors.Is(err, ErrDropped) {
 		return err
 	}
-	l.result.Err = err
 	return nil
 }
 

@@ -127,7 +127,7 @@ func (l *large) copyList(ctx context.Context, t *temp) (length int64, err error)
 
 func (l *large) copyKeyed(ctx context.Context, t *temp) (length int64, err error) {
 	k := keyedKinds[l.a.kind]
-	err = k.walk(ctx, l.from.client, l.key, l.a.step(), func(elements []string) error {
+	err = l.walk(ctx, k, l.from.client, l.a.step(), func(elements []string) error {
 		replies, err := t.fill(ctx, k.putting(t.name, elements))
 		if err != nil {
 			return err

@@ -71,6 +71,9 @@ func (l *large) mendEntries(ctx context.Context, final, last string) error {
 	}
 	step := max(10, l.a.step()/4)
 	for start := "-"; ; {
+		if err := l.allowed(); err != nil {
+			return err
+		}
 		a, err := l.from.entries(ctx, l.key, start, final, step)
 		if err != nil {
 			return err

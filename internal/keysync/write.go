@@ -58,6 +58,9 @@ func (j *job) send(ctx context.Context, writes []write) (refused []task, err err
 		return nil, nil
 	}
 	if err := j.allowed(); err != nil {
+		for _, w := range writes { // they differ, and stay so
+			j.results[w.index].Err = err
+		}
 		return nil, err
 	}
 	pipe := j.to.client.Pipeline()
@@ -114,16 +117,14 @@ func (j *job) wrote(w write, err error, size int) (refused bool) {
 	return false
 }
 
-// A droppedError says that Check did not let a write go out.
-type droppedError struct{ err error }
+// ErrDropped means that Check did not let a key be written, or not all of it.
+// Nothing that was sent for it is unanswered.
+var ErrDropped = errors.New("keysync: writes dropped")
 
-func (e *droppedError) Error() string { return "keysync: writes dropped: " + e.err.Error() }
-func (e *droppedError) Unwrap() error { return e.err }
-
-// allowed asks Check, right before a write.
+// allowed asks Check, right before a write or a piece of a large key.
 func (j *job) allowed() error {
 	if err := j.Check(); err != nil {
-		return &droppedError{err}
+		return fmt.Errorf("%w: %w", ErrDropped, err)
 	}
 	return nil
 }
