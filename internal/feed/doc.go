@@ -26,10 +26,17 @@
 // which a server reports as "everything", counts as a gap, as do a restart, a
 // change of master and a change of the slot map.
 //
-// The tracking connection also subscribes to a channel on which nobody ever
-// publishes. That puts it under the server's limit for subscribers: a feed
-// that is not read is cut off, and is a gap, instead of filling the memory of
-// the server that it watches.
+// # Stalls
+//
+// A server keeps what a client does not read, and for a usual client, which a
+// tracking connection is, without a limit. The process that reads may be stopped,
+// frozen or cut off without a word: it cannot be relied on to notice, and nobody
+// else watches. So the tracking connection also subscribes to a channel on which
+// nobody ever publishes. That puts it under the server's own limit for
+// subscribers (32 MB, or 8 MB for a minute, unless the server is told otherwise):
+// a feed that is not read is cut off by the server, and is a gap, instead of
+// filling the memory of the server that it watches. Where the channel may not be
+// subscribed to there is no feed, and who waits for it is told why.
 //
 // # Dirty
 //

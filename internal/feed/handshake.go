@@ -59,18 +59,32 @@ func (c *conn) handshake(ctx context.Context, opt *redis.Options, cluster bool) 
 	if reply, err := c.first([]string{"client", "tracking", "on", "bcast"}); err != nil {
 		return refusal(reply, err)
 	}
-	// SUBSCRIBE answers out of band, or with an error where the channel is not
-	// allowed; then the feed does without the server's limit.
+	if err := c.subscribe(); err != nil {
+		return err
+	}
+	return c.identify(cluster)
+}
+
+// subscribe puts the connection under the server's limit for subscribers.
+// SUBSCRIBE answers out of band, or with an error where the channel is not
+// allowed: then nothing would bound what the server keeps for a reader that has
+// stopped, and there is no feed.
+func (c *conn) subscribe() error {
 	if _, err := c.net.Write(encode([]string{"subscribe", quiet}, []string{"ping"})); err != nil {
 		return err
 	}
-	for pong := any(nil); pong != "PONG"; {
-		var err error
-		if pong, err = c.in.next(); err != nil {
+	for {
+		reply, err := c.in.next()
+		if err != nil {
 			return err
 		}
+		if refused, ok := reply.(replyError); ok {
+			return fmt.Errorf("feed: subscribe to %s, without which a stalled feed would fill the server's memory: %w", quiet, refused)
+		}
+		if reply == "PONG" {
+			return nil
+		}
 	}
-	return c.identify(cluster)
 }
 
 // refusal tells a server that has no tracking from one that has no time.
