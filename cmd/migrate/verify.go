@@ -21,6 +21,7 @@ func (p process) verifyVerb() *cli.Command {
 			"their way.",
 		Flags: options(
 			&cli.IntFlag{Name: "sample", DefaultText: "all", Usage: "compare about `N` keys of each side, taken at random"},
+			&cli.IntFlag{Name: "rate", DefaultText: "none", Usage: "compare at most so many `KEYS` a second"},
 			boolean("no-members", "go on though no process of the app is on the roll"),
 			verboseFlag(),
 		),
@@ -32,7 +33,7 @@ func verify(ctx context.Context, v *call) error {
 	if n := v.flags.Int("sample"); v.flags.IsSet("sample") && n < 1 {
 		return usage("leave --sample out to compare all keys", "--sample: %d is under 1", n)
 	}
-	co, err := v.open()
+	co, err := v.open(func(o *coordinator.Options) { o.Rate = v.flags.Int("rate") })
 	if err != nil {
 		return err
 	}

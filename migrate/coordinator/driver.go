@@ -176,7 +176,7 @@ func (d *driver) look(ctx context.Context) {
 
 // dirty tells the mover how much is still to be compared.
 func (d *driver) dirty() protocol.Input {
-	n := d.s.dirty.Len() + 1000*d.s.slots()
+	n := d.s.dirty.Len() + 1000*d.s.slots() + d.s.large.underWay()
 	if d.t.hasOrphans() {
 		n += 1000 * protocol.Slots
 	}
@@ -190,9 +190,12 @@ func (d *driver) endOrphans(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	d.s.batches.Lock()
-	defer d.s.batches.Unlock()
-	if err := d.t.killOrphans(ctx); err != nil {
+	err := d.s.halt(ctx)
+	if err == nil {
+		defer d.s.batches.Unlock()
+		err = d.t.killOrphans(ctx)
+	}
+	if err != nil {
 		d.t.c.report("move", "%v", err)
 	}
 }
@@ -232,7 +235,9 @@ func (d *driver) stage(ctx context.Context, o protocol.Output) error {
 	case mv == nil && d.endProof != nil:
 		d.endProof() // it is being aborted: nothing more is to be copied for it
 	case mv != nil && mv.Stage == protocol.Held && !d.paused:
-		d.s.batches.Lock() // what is being compared ends first, in some milliseconds
+		if err := d.s.halt(ctx); err != nil {
+			return err
+		}
 		d.paused = true
 		d.held = time.Now()
 		if d.t.hasOrphans() { // it ended without an answer

@@ -53,12 +53,17 @@ const compareRate = 5000
 func (b *bench) holdGate() {
 	trip := max(b.facts[protocol.Source].Trip, b.facts[protocol.Target].Trip)
 	hold := b.care.Hold
-	need := time.Duration(0)
+	need, also := time.Duration(0), ""
 	if b.t != nil {
 		if usual := b.t.syncer.speed.longest(); usual > 0 {
 			trip = min(trip, usual)
 		}
 		need = b.asking + time.Duration(b.groups+fewNames)*time.Second/compareRate
+		v := b.t.syncer.view.Load()
+		large, key := b.t.syncer.large.inHold(func(key string) bool { return v.moves(key, b.goal) })
+		if need += large; key != "" {
+			also = fmt.Sprintf("; large keys that the app keeps writing take %v of it, %.40q the most", large.Round(time.Millisecond), key)
+		}
 		if b.t.syncer.full() {
 			need, hold = b.t.fullPass(), b.care.MaxHold
 		}
@@ -69,7 +74,7 @@ func (b *bench) holdGate() {
 		next = fmt.Sprintf("say --max-hold=%v if writes may be held for so long, or use servers with CLIENT TRACKING", roundUp(need))
 	}
 	b.judge("hold", need <= hold, Refused, "at most "+hold.String(), next,
-		"about %v expected at the worst: a round trip takes %v, and %d streams with groups are compared in it", need.Round(time.Millisecond), trip.Round(time.Microsecond), b.groups)
+		"about %v expected at the worst: a round trip takes %v, and %d streams with groups are compared in it%s", need.Round(time.Millisecond), trip.Round(time.Microsecond), b.groups, also)
 }
 
 // enoughReads is how many commands a p99, or a share of hits, must come from to

@@ -126,8 +126,8 @@ func (s *syncer) progress() Progress {
 		p.Text = loss
 	case s.trouble != "":
 		p.Text = "held up: " + s.trouble
-	case s.walking > 0 && held > 0:
-		p.Text = fmt.Sprintf("comparing, slowed by %v a batch since a side answers slowly", held)
+	case s.walking > 0 && held != "":
+		p.Text = "comparing every key, " + held
 	case s.walking > 0:
 		p.Text = "comparing every key"
 	case slots > 0:

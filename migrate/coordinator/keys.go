@@ -18,6 +18,8 @@ type tally struct {
 	Deleted  int64 `json:"deleted"`
 	Failed   int64 `json:"failed"`
 	Bytes    int64 `json:"bytes"`
+
+	large []keysync.Result // those that were handled in pieces; not added up
 }
 
 func (a *tally) add(b tally) {
@@ -53,6 +55,7 @@ func (t *term) equalise(ctx context.Context, v *view, keys []string) (n tally, l
 		}
 		m, l, e := t.sync(ctx, s, by[s])
 		n.add(m)
+		n.large = append(n.large, m.large...)
 		left = append(left, l...)
 		err = errors.Join(err, e)
 	}
@@ -81,34 +84,40 @@ func (t *term) sync(ctx context.Context, from protocol.Side, keys []string) (n t
 		return tally{Failed: int64(len(keys))}, keys, err
 	}
 	for _, r := range results {
-		n.Compared++
-		n.Bytes += r.Bytes
-		switch {
-		case r.Err != nil:
-			n.Failed++
-			left = append(left, r.Key)
-			if !isReply(r.Err) {
-				t.orphaned()
-			}
-			continue
-		case r.Diff == keysync.Unknown && r.Action == keysync.None: // the call ended before its turn
-			n.Failed++
+		if r.Err != nil && !isReply(r.Err) && !errors.Is(r.Err, keysync.ErrDropped) {
+			t.orphaned()
+		}
+		if !n.count(r) {
 			left = append(left, r.Key)
 			continue
 		}
 		if r.Action != keysync.None {
 			t.log.Debug("key repaired", "op", "sync", "key", r.Key, "diff", r.Diff.String(), "from", from.String())
 		}
-		switch r.Action {
-		case keysync.Copied:
-			n.Copied++
-		case keysync.Repaired:
-			n.Repaired++
-		case keysync.Deleted:
-			n.Deleted++
-		}
 	}
 	return n, left, err
+}
+
+// count counts one key, and reports whether it is settled.
+func (a *tally) count(r keysync.Result) bool {
+	a.Compared++
+	a.Bytes += r.Bytes
+	if r.Large {
+		a.large = append(a.large, r)
+	}
+	if r.Err != nil || r.Diff == keysync.Unknown && r.Action == keysync.None { // or the call ended before its turn
+		a.Failed++
+		return false
+	}
+	switch r.Action {
+	case keysync.Copied:
+		a.Copied++
+	case keysync.Repaired:
+		a.Repaired++
+	case keysync.Deleted:
+		a.Deleted++
+	}
+	return true
 }
 
 // orphaned notes that a copy was left unanswered: the server may still carry it

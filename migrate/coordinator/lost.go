@@ -112,6 +112,9 @@ func (r readings) owns(s protocol.Side) bool {
 // mayCopy is asked right before keys are written. What was read of a side before
 // it was known to have lost its data is not believed.
 func (t *term) mayCopy(from protocol.Side, lost bool) error {
+	if t.yield.Load() {
+		return errYield
+	}
 	if t.lost[from].Load() != lost {
 		return fmt.Errorf("the %v has just been found to have lost its data, or to have it again", from)
 	}

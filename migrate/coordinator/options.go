@@ -48,7 +48,9 @@ type Options struct {
 	// PrepareFor bounds the preparation of a move. It must be long enough to wait
 	// out a dead member. The default is 45s.
 	PrepareFor time.Duration
-	// Rate bounds the sync pass, in keys a second. The default is no bound.
+	// Rate bounds a sync pass, and Verify, in keys a second. What the app changes
+	// meanwhile is copied beside it. The default is no bound; both slow down by
+	// themselves while a side answers slower than it usually does.
 	Rate int
 	// TakeOver lets the lock be taken from a coordinator that has fallen silent
 	// where it cannot be fenced. Whoever sets it has made sure that its process

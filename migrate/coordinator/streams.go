@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -90,7 +91,7 @@ func (s *syncer) equaliseStreams(ctx context.Context, goal map[string]int) error
 		s.batches.RUnlock()
 		s.count(n)
 		s.dirty.Add(left...)
-		if err != nil {
+		if err != nil && !errors.Is(err, errYield) {
 			return fmt.Errorf("coordinator: compare streams: %w", err)
 		}
 	}
@@ -100,17 +101,22 @@ func (s *syncer) equaliseStreams(ctx context.Context, goal map[string]int) error
 // streamsOf returns the streams whose authority a move with this goal would move.
 func (s *syncer) streamsOf(goal map[string]int) (out []string) {
 	v := s.view.Load()
-	cuts := v.rec[protocol.Source].Cuts
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key := range s.streams {
-		w, slot := v.router.Workload(key), int(command.Slot(key))
-		to, ok := goal[w]
-		if ok && slot >= min(cuts[w], to) && slot < max(cuts[w], to) {
+		if v.moves(key, goal) {
 			out = append(out, key)
 		}
 	}
 	return out
+}
+
+// moves reports whether a move with this goal would move the authority over key.
+func (v *view) moves(key string, goal map[string]int) bool {
+	w, slot := v.router.Workload(key), int(command.Slot(key))
+	cut := v.rec[protocol.Source].Cuts[w]
+	to, ok := goal[w]
+	return ok && slot >= min(cut, to) && slot < max(cut, to)
 }
 
 // movingStreams returns the streams whose authority is about to move and which

@@ -36,6 +36,7 @@ type syncer struct {
 	feeds [3]*feed.Feed // by side; nil where the server has no tracking
 	gaps  chan string   // 1: why a feed broke, for a move that is under way
 	speed throttle
+	large largeKeys
 
 	view    atomic.Pointer[view]
 	hurry   atomic.Bool // repair names at once: a move is being prepared
@@ -98,7 +99,7 @@ func (s *syncer) start(ctx context.Context) {
 	}
 	s.t.wg.Go(func() { s.walkLoop(ctx) })
 	s.t.wg.Go(func() { s.repairLoop(ctx) })
-	s.t.wg.Go(func() { s.speed.watch(ctx, s.t) })
+	s.t.wg.Go(func() { s.speed.watch(ctx, s.t.sides) })
 }
 
 func (s *syncer) gap(side protocol.Side, g feed.Gap) {
@@ -122,6 +123,7 @@ func (s *syncer) repairLoop(ctx context.Context) {
 		}
 		n, err := s.repair(ctx, age)
 		switch {
+		case errors.Is(err, errYield):
 		case err != nil:
 			s.say(err)
 			pause(ctx, wait)
@@ -153,7 +155,9 @@ func (s *syncer) repair(ctx context.Context, age time.Duration) (int, error) {
 	if len(names) == 0 {
 		return 0, nil
 	}
+	s.large.begin()
 	n, left, err := s.t.equalise(ctx, s.view.Load(), names)
+	s.large.ended(n.large)
 	s.dirty.Add(left...)
 	s.count(n)
 	if err == nil {

@@ -44,6 +44,7 @@ type term struct {
 	settings settings
 	looking  sync.Mutex     // for a loss
 	lost     [3]atomic.Bool // by side: it came back without its record
+	yield    atomic.Bool    // what is being copied is to end: see halt
 
 	mu      sync.Mutex
 	renewed [3]protocol.Lease // when the lock of each side was last known to be ours

@@ -2,10 +2,13 @@ package coordinator
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/transload/transload/internal/control"
+	"github.com/redis/go-redis/v9"
+
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -17,16 +20,26 @@ const (
 	// the pass slows down, and calm the length below which it never does.
 	strained = 4
 	calm     = 5 * time.Millisecond
+
+	// habit is how many probes make a slower round trip the usual one: some five
+	// minutes of them. With a hundred a server that stayed slow, because of us, was
+	// held for a usual one after three seconds.
+	habit = 3000
+
+	// longestDelay is put before each batch at the most: that leaves 4,000 keys a
+	// second, a twentieth of what a server can do.
+	longestDelay = 200 * time.Millisecond
 )
 
-// A throttle keeps the sync pass from hurting the app: it bounds the rate, and
-// slows down while a side answers slower than it usually does.
+// A throttle keeps a pass over all keys from hurting the app: it bounds the rate,
+// and slows down while a side answers slower than it usually does.
 type throttle struct {
 	rate int // keys a second; 0 is no bound
 
 	mu    sync.Mutex
 	next  time.Time     // when the next keys may go, by the rate
 	delay time.Duration // put before each batch while a side is strained
+	why   string        // who is, with figures
 	sides [3]roundTrip
 }
 
@@ -55,21 +68,31 @@ func (th *throttle) wait(ctx context.Context, n int) error {
 }
 
 // watch measures the round trips of both sides until ctx is done.
-func (th *throttle) watch(ctx context.Context, t *term) {
+func (th *throttle) watch(ctx context.Context, sides [3]*side) {
 	for pause(ctx, probeEvery) {
-		slow := false
+		var slow []string
 		for _, s := range protocol.Sides {
-			node, err := t.sides[s].client.MasterFor(ctx, control.Reserved)
-			if err != nil {
-				continue
-			}
-			began := time.Now()
-			if node.Ping(ctx).Err() == nil {
-				slow = th.took(s, time.Since(began)) || slow
+			d := probeTrip(ctx, sides[s].client)
+			if ctx.Err() == nil && th.took(s, d) {
+				slow = append(slow, th.strain(s))
 			}
 		}
-		th.strain(slow)
+		th.slow(strings.Join(slow, "; "))
 	}
+}
+
+// probeTrip is how long the slowest master of a side takes to answer, or not to.
+func probeTrip(ctx context.Context, client eachMaster) (slowest time.Duration) {
+	var mu sync.Mutex
+	_ = client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
+		began := time.Now()
+		err := node.Ping(ctx).Err()
+		mu.Lock()
+		defer mu.Unlock()
+		slowest = max(slowest, time.Since(began))
+		return err
+	})
+	return slowest
 }
 
 // took takes one round trip, and reports whether the side is strained.
@@ -84,32 +107,49 @@ func (th *throttle) took(s protocol.Side, d time.Duration) bool {
 	if d < r.usual {
 		r.usual += (d - r.usual) / 4
 	} else {
-		r.usual += (d - r.usual) / 100 // what is usual may grow, slowly
+		r.usual += (d - r.usual) / habit
 	}
 	return r.now > calm && r.now > strained*r.usual
 }
 
-func (th *throttle) strain(slow bool) {
+// strain tells the strain of a side.
+func (th *throttle) strain(s protocol.Side) string {
+	th.mu.Lock()
+	defer th.mu.Unlock()
+	r := th.sides[s]
+	return fmt.Sprintf("the %v answers in %v, usually %v", s, r.now.Round(100*time.Microsecond), r.usual.Round(10*time.Microsecond))
+}
+
+// slow slows the pass down while there is a reason to.
+func (th *throttle) slow(why string) {
 	th.mu.Lock()
 	defer th.mu.Unlock()
 	switch {
-	case slow && th.delay == 0:
-		th.delay = time.Millisecond
-	case slow:
-		th.delay = min(2*th.delay, 200*time.Millisecond)
-	default:
-		th.delay /= 2
-		if th.delay < time.Millisecond {
+	case why == "":
+		if th.delay /= 2; th.delay < time.Millisecond {
 			th.delay = 0
 		}
+		return
+	case th.delay == 0:
+		th.delay = time.Millisecond
+	default:
+		th.delay = min(2*th.delay, longestDelay)
 	}
+	th.why = why
 }
 
-// held reports how long each batch is held back now.
-func (th *throttle) held() time.Duration {
+// held says by what a pass is held back now, or nothing.
+func (th *throttle) held() string {
 	th.mu.Lock()
 	defer th.mu.Unlock()
-	return th.delay
+	var by []string
+	if th.rate > 0 {
+		by = append(by, fmt.Sprintf("at most %d keys a second, by --rate", th.rate))
+	}
+	if th.delay > 0 {
+		by = append(by, fmt.Sprintf("slowed by %v a batch since %s", th.delay.Round(time.Millisecond), th.why))
+	}
+	return strings.Join(by, ", ")
 }
 
 // longest returns the usual round trip of the slower side.

@@ -34,6 +34,7 @@ type verifier struct {
 	req  VerifyRequest
 	keys [3]*keysync.Side
 
+	speed throttle
 	total int64
 
 	mu   sync.Mutex
@@ -42,6 +43,11 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) error {
+	watch, stop := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	wg.Go(func() { v.speed.watch(watch, v.c.sides) })
 	for _, s := range protocol.Sides {
 		n, err := dbSize(ctx, v.c.sides[s].client)
 		if err != nil {
@@ -104,6 +110,9 @@ func (v *verifier) sample(ctx context.Context, node *redis.Client) error {
 // compare compares keys once, and keeps those that differ for later looks.
 func (v *verifier) compare(ctx context.Context, keys []string) error {
 	for batch := range slices.Chunk(v.wanted(keys), keysAtOnce) {
+		if err := v.speed.wait(ctx, len(batch)); err != nil {
+			return err
+		}
 		left, err := v.differing(ctx, batch)
 		if err != nil {
 			return err
@@ -227,6 +236,9 @@ func (v *verifier) count() {
 func (v *verifier) tell() {
 	v.mu.Lock()
 	p := Progress{Stage: "verify", Text: fmt.Sprintf("%d differ so far", len(v.left)), Keys: v.rep.Compared, Total: v.total}
+	if held := v.speed.held(); held != "" {
+		p.Text += ", " + held
+	}
 	v.mu.Unlock()
 	if took := time.Since(v.rep.Began).Seconds(); took > 0 {
 		p.Rate = float64(p.Keys) / took

@@ -56,6 +56,7 @@ func (c *Coordinator) Verify(ctx context.Context, req VerifyRequest) (VerifyRepo
 		return rep, err
 	}
 	v := &verifier{c: c, plan: p, req: req, rep: &rep, left: map[string]Difference{}}
+	v.speed.rate = c.opts.Rate
 	for _, s := range protocol.Sides {
 		v.keys[s] = keysync.NewSide(c.sides[s].client)
 		if c.config(s).Mode == topology.Cluster {

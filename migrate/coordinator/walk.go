@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -177,7 +178,7 @@ func (s *syncer) batch(ctx context.Context, side protocol.Side, keys []string) e
 	s.pass.Written += n.changed()
 	s.pass.Busy += time.Since(began)
 	s.mu.Unlock()
-	if err != nil && len(left) == len(own)+len(extras) {
+	if err != nil && len(left) == len(own)+len(extras) && !errors.Is(err, errYield) {
 		return err // nothing goes: the walk is begun again
 	}
 	s.dirty.Add(left...)
