@@ -120,7 +120,10 @@ func (p process) demoMemberVerb() *cli.Command {
 				end()
 			}()
 			lo := load.Options{Member: v.flags.String("member"), Workers: v.flags.Int("workers"), Rate: v.flags.Int("rate")}
-			j := load.NewJournal(lo.Member)
+			j, err := load.Create(v.flags.String("journal"), lo.Member)
+			if err != nil {
+				return err
+			}
 			told := make(chan struct{})
 			ready := func() {
 				fmt.Fprintln(v.out, "ready")
@@ -132,7 +135,7 @@ func (p process) demoMemberVerb() *cli.Command {
 				return err
 			}
 			<-told
-			return j.Save(v.flags.String("journal"))
+			return j.Close()
 		}),
 	}
 }

@@ -24,15 +24,16 @@ func TestCoordinatorKilledLosesNothing(t *testing.T) {
 		for _, wh := range whens {
 			t.Run(fmt.Sprintf("%s_%s", wh, s), func(t *testing.T) {
 				t.Parallel()
+				rest := turn(t)
 				m := begin(t, standalone(t, redistest.Options{}), standalone(t, redistest.Options{}))
-				m.coordinatorKilled(s, wh, protocol.Source)
+				m.coordinatorKilled(s, wh, protocol.Source, rest)
 			})
 		}
 	}
 }
 
 // coordinatorKilled kills a coordinator that moves everything away from a side.
-func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side) {
+func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side, rest func()) {
 	t := m.t
 	t.Helper()
 	m.seed(protocol.Source, 30)
@@ -44,11 +45,8 @@ func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side) {
 		o = order{Verb: "rollback"}
 	}
 	w := m.wires()
-	wake := func() {}
-	if s == abort { // a move is given up when a member does not acknowledge the hold
-		o.Hold = 300 * time.Millisecond
-		w.at(hold, before, m.members[0].stop)
-		wake = m.members[0].wake
+	if s == abort { // a move is given up when a feed breaks
+		w.at(hold, in, func() { w.cut(from.Other()) })
 	}
 	var victim *leader
 	born := make(chan struct{})
@@ -60,8 +58,8 @@ func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side) {
 	victim = startLeader(t, o, m.env, w.env)
 	close(born)
 	wait(t, killed, fmt.Sprintf("the coordinator never came to %s %s", wh, s))
-	wake()
 	m.work(20, protocol.SilentFor-time.Second) // before anybody could take over
+	rest()
 
 	m.cutover(m.operator(), 100) // carries on what was committed, else begins anew
 	if st := m.status(m.operator()); st.Phase != protocol.Soak || st.Moving != nil {

@@ -51,9 +51,9 @@ func (m *migration) app(n int) {
 // join starts one more member; env may lead it other ways.
 func (m *migration) join(env map[string]string) *member {
 	m.t.Helper()
-	rate := 30
+	rate := 10
 	if isLong() {
-		rate = 150
+		rate = 100
 	}
 	one := startMember(m.t, fmt.Sprintf("m%d", len(m.members)+len(m.ended)), rate, m.env, env)
 	m.members = append(m.members, one)
@@ -77,7 +77,7 @@ func (m *migration) operator(change ...func(*coordinator.Options)) *coordinator.
 	m.t.Helper()
 	o := options(0)
 	o.Source, o.Target = config(m.t, m.env, protocol.Source), config(m.t, m.env, protocol.Target)
-	o.Logger = slog.New(slog.NewTextHandler(writer{m.t}, nil)).With("who", "operator")
+	o.Logger = slog.New(slog.NewTextHandler(writer{m.t}, &slog.HandlerOptions{Level: slog.LevelWarn})).With("who", "operator")
 	for _, f := range change {
 		f(&o)
 	}

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// Rows wait out leases and locks more than they work: side by side they take
 	// as long as the longest of them.
-	if err := flag.Set("test.parallel", "10"); err != nil {
+	if err := flag.Set("test.parallel", "24"); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}

@@ -51,14 +51,17 @@ func runMember(ctx context.Context) error {
 		return err
 	}
 	fmt.Println("ready")
-	j := load.NewJournal(os.Getenv(memberVar))
+	j, err := load.Create(os.Getenv(journalVar), os.Getenv(memberVar))
+	if err != nil {
+		return err
+	}
 	go tell(ctx, c, j) // ends with the process
 	rate, err := strconv.Atoi(os.Getenv(rateVar))
 	if err != nil {
 		return err
 	}
 	load.Run(ctx, c, j, load.Options{Member: os.Getenv(memberVar), Workers: 3, Rate: rate})
-	return j.Save(os.Getenv(journalVar))
+	return j.Close()
 }
 
 // tell says how many writes were acknowledged, and in which phase.
@@ -66,7 +69,7 @@ func tell(ctx context.Context, c *migrate.Client, j *load.Journal) {
 	for ctx.Err() == nil {
 		fmt.Println("acked", j.Count())
 		fmt.Println("phase", c.Phase())
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

@@ -13,4 +13,7 @@
 //     acknowledged must be there, once. A register overwrites a lost write; a
 //     collection shows it.
 //   - queues: every task that was pushed is popped once or still there.
+//
+// Each write is entered before it is sent and again when it is answered, so that
+// what a member had under way when it was killed is known to be open.
 package load

@@ -10,23 +10,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// count notes one step of a shared counter.
-func (w *worker) count(key string, err error) {
-	failed := w.failed(err)
-	w.j.with(func() {
-		c := entry(w.j.Counters, key)
-		if failed {
-			c.Unknown++
-			return
-		}
-		c.Acked++
-		w.j.Acked++
-	})
+// count adds one to a shared counter.
+func (w *worker) count(key string, add func() error) {
+	l := lineOf(counter, key)
+	w.j.note(l)
+	if !w.failed(add()) {
+		w.j.note(l.as(done))
+	}
 }
 
 func (w *worker) incr(ctx context.Context) {
 	key := fmt.Sprintf("rl:{subject-%d}:minute", rand.IntN(40))
-	w.count(key, w.c.Incr(ctx, key).Err())
+	w.count(key, func() error { return w.c.Incr(ctx, key).Err() })
 }
 
 // bump adds one in a script, and keeps a key that it does not declare beside it.
@@ -37,13 +32,24 @@ return n`)
 
 func (w *worker) script(ctx context.Context) {
 	key := fmt.Sprintf("live:{truck-%d}", rand.IntN(20))
-	w.count(key, bump.Run(ctx, w.c, []string{key}).Err())
+	w.count(key, func() error { return bump.Run(ctx, w.c, []string{key}).Err() })
 }
 
 // watch adds one by optimistic locking.
 func (w *worker) watch(ctx context.Context) {
 	key := fmt.Sprintf("balance:{%d}", rand.IntN(10))
-	var err error
+	l := lineOf(counter, key)
+	w.j.note(l)
+	err := w.lockAndAdd(ctx, key)
+	switch {
+	case errors.Is(err, redis.TxFailedErr):
+		w.j.note(l.as(undone)) // it never got its turn, and so changed nothing
+	case !w.failed(err):
+		w.j.note(l.as(done))
+	}
+}
+
+func (w *worker) lockAndAdd(ctx context.Context, key string) (err error) {
 	for range 100 {
 		err = w.c.Watch(ctx, func(tx *redis.Tx) error {
 			n, err := tx.Get(ctx, key).Int64()
@@ -57,27 +63,26 @@ func (w *worker) watch(ctx context.Context) {
 			return err
 		}, key)
 		if !errors.Is(err, redis.TxFailedErr) {
-			break
+			return err
 		}
 		time.Sleep(time.Duration(rand.IntN(5)) * time.Millisecond) // a lost race is no error: try again
 	}
-	if errors.Is(err, redis.TxFailedErr) {
-		return // never got its turn, and so changed nothing
-	}
-	w.count(key, err)
+	return err
 }
 
-// multi writes a register and a counter of one slot together.
+// multi adds one to two counters of one slot together.
 func (w *worker) multi(ctx context.Context) {
 	tag := rand.IntN(20)
 	a, b := fmt.Sprintf("load:{both-%d}:a", tag), fmt.Sprintf("load:{both-%d}:b", tag)
+	w.j.note(lineOf(counter, a), lineOf(counter, b))
 	_, err := w.c.TxPipelined(ctx, func(p redis.Pipeliner) error {
 		p.Incr(ctx, a)
 		p.Incr(ctx, b)
 		return nil
 	})
-	w.count(a, err)
-	w.count(b, err)
+	if !w.failed(err) {
+		w.j.note(lineOf(counter, a).as(done), lineOf(counter, b).as(done))
+	}
 }
 
 // pipeline adds to several counters of different slots in one go.
@@ -88,29 +93,25 @@ func (w *worker) pipeline(ctx context.Context) {
 		key := fmt.Sprintf("rl:{subject-%d}:hour", rand.IntN(200))
 		if cmds[key] == nil {
 			cmds[key] = p.Incr(ctx, key)
+			w.j.note(lineOf(counter, key))
 		}
 	}
 	_, _ = p.Exec(ctx) // each command has its own error
 	for key, cmd := range cmds {
-		w.count(key, cmd.Err())
+		if !w.failed(cmd.Err()) {
+			w.j.note(lineOf(counter, key).as(done))
+		}
 	}
 }
 
 // element adds one element to a collection of its own.
 func (w *worker) element(prefix, kind string, write func(key, el string, n int64) error) {
 	n := w.next(kind)
-	key, el := w.own(prefix, kind, n/keysEach), fmt.Sprintf("e%d", n)
-	failed := w.failed(write(key, el, n))
-	w.j.with(func() {
-		c := entry(w.j.Collections, key)
-		c.Kind = kind
-		if failed {
-			c.Unknown = append(c.Unknown, el)
-			return
-		}
-		c.Acked = append(c.Acked, el)
-		w.j.Acked++
-	})
+	l := line{What: element, Key: w.own(prefix, kind, n/keysEach), El: fmt.Sprintf("e%d", n), Kind: kind}
+	w.j.note(l)
+	if !w.failed(write(l.Key, l.El, n)) {
+		w.j.note(l.as(done))
+	}
 }
 
 func (w *worker) hash(ctx context.Context) {
@@ -143,37 +144,27 @@ func queueKey(i int) string { return fmt.Sprintf("jobs:{q%d}:pending", i) }
 
 // push puts a task on a shared queue.
 func (w *worker) push(ctx context.Context) {
-	n := w.next("push")
-	key, task := queueKey(rand.IntN(queues)), fmt.Sprintf("%s-%d-%d", w.member, w.id, n)
-	failed := w.failed(w.c.RPush(ctx, key, task).Err())
-	w.j.with(func() {
-		q := entry(w.j.Queues, key)
-		if failed {
-			q.Unknown = append(q.Unknown, task)
-			return
-		}
-		q.Pushed = append(q.Pushed, task)
-		w.j.Acked++
-	})
+	l := line{What: push, Key: queueKey(rand.IntN(queues)), El: fmt.Sprintf("%s-%d-%d", w.member, w.id, w.next("push"))}
+	w.j.note(l)
+	if !w.failed(w.c.RPush(ctx, l.Key, l.El).Err()) {
+		w.j.note(l.as(done))
+	}
 }
 
 // consume takes tasks off the queues with blocking pops until ctx is done.
 func consume(ctx context.Context, c redis.UniversalClient, j *Journal) {
 	for i := 0; ctx.Err() == nil; i++ {
-		key := queueKey(i % queues)
-		got, err := c.BLPop(context.WithoutCancel(ctx), time.Second, key).Result()
-		if errors.Is(err, redis.Nil) {
-			continue
+		l := line{What: pop, Key: queueKey(i % queues)}
+		j.note(l)
+		got, err := c.BLPop(context.WithoutCancel(ctx), time.Second, l.Key).Result()
+		switch {
+		case errors.Is(err, redis.Nil):
+			j.note(l.as(undone))
+		case err != nil:
+			j.note(line{What: shown, El: err.Error()})
+		default:
+			l.El = got[1]
+			j.note(l.as(done))
 		}
-		j.with(func() {
-			q := entry(j.Queues, key)
-			if err != nil {
-				j.Errors[err.Error()]++
-				q.PopsUnknown++
-				return
-			}
-			q.Popped = append(q.Popped, got[1])
-			j.Acked++
-		})
 	}
 }

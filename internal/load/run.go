@@ -67,8 +67,7 @@ func (w *worker) run(ctx context.Context, every time.Duration) {
 			op, cancel := context.WithTimeout(context.WithoutCancel(ctx), 25*time.Second)
 			began := time.Now()
 			kinds[rand.IntN(len(kinds))](op)
-			took := float64(time.Since(began)) / 1e6
-			w.j.with(func() { w.j.LongestMS = max(w.j.LongestMS, took) })
+			w.j.took(time.Since(began))
 			cancel()
 		}
 	}
@@ -87,7 +86,7 @@ func (w *worker) next(kind string) int64 {
 // failed notes an error that the app was shown, and reports whether there was one.
 func (w *worker) failed(err error) bool {
 	if err != nil {
-		w.j.with(func() { w.j.Errors[err.Error()]++ })
+		w.j.note(line{What: shown, El: err.Error()})
 	}
 	return err != nil
 }
@@ -95,37 +94,27 @@ func (w *worker) failed(err error) bool {
 // set writes a register: a session of the app.
 func (w *worker) set(ctx context.Context) {
 	key := w.own("sess:", "reg", rand.Int64N(50))
-	w.register(ctx, key, func(v int64) error { return w.c.Set(ctx, key, v, 24*time.Hour).Err() })
+	w.register(key, func(v int64) error { return w.c.Set(ctx, key, v, 24*time.Hour).Err() })
 }
 
 // expiring writes a register with an expiry, as a cache does.
 func (w *worker) expiring(ctx context.Context) {
 	key := w.own("cache:", "ttl", rand.Int64N(50))
-	w.register(ctx, key, func(v int64) error { return w.c.Set(ctx, key, v, time.Hour).Err() })
+	w.register(key, func(v int64) error { return w.c.Set(ctx, key, v, time.Hour).Err() })
 }
 
-func (w *worker) register(_ context.Context, key string, write func(int64) error) {
-	var v int64
-	w.j.with(func() {
-		r := entry(w.j.Registers, key)
-		r.Tried++
-		v = r.Tried
-	})
-	if w.failed(write(v)) {
-		return
+func (w *worker) register(key string, write func(int64) error) {
+	l := line{What: register, Key: key, N: w.j.register(key).Tried + 1}
+	w.j.note(l)
+	if !w.failed(write(l.N)) {
+		w.j.note(l.as(done))
 	}
-	w.j.with(func() { w.j.Registers[key].Acked = v; w.j.Acked++ })
 }
 
 // read reads a register back: what this worker was told is the least it may see.
 func (w *worker) read(ctx context.Context) {
 	key := w.own("sess:", "reg", rand.Int64N(50))
-	var acked int64
-	w.j.with(func() {
-		if r := w.j.Registers[key]; r != nil {
-			acked = r.Acked
-		}
-	})
+	acked := w.j.register(key).Acked
 	got, err := w.c.Get(ctx, key).Int64()
 	if errors.Is(err, redis.Nil) {
 		got, err = 0, nil
@@ -133,10 +122,9 @@ func (w *worker) read(ctx context.Context) {
 	if w.failed(err) {
 		return
 	}
-	w.j.with(func() {
-		w.j.Reads++
-		if got < acked {
-			w.j.Stale++
-		}
-	})
+	l := line{What: read}
+	if got < acked {
+		l.N = 1
+	}
+	w.j.note(l)
 }

@@ -36,8 +36,7 @@ func TestMain(m *testing.M) {
 	os.Exit(redistest.Main(m))
 }
 
-// beMember makes this process a member under load, until it is told to end; then
-// it writes its journal.
+// beMember makes this process a member under load, until it is told to end.
 func beMember(path string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -52,10 +51,14 @@ func beMember(path string) int {
 		return 1
 	}
 	defer c.Close()
-	j := load.NewJournal("child")
+	j, err := load.Create(path, "child")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
 	fmt.Println("running")
 	load.Run(ctx, c, j, load.Options{Member: "child", Workers: 4, Rate: 200})
-	if err := j.Save(path); err != nil {
+	if err := j.Close(); err != nil {
 		fmt.Println(err)
 		return 1
 	}
