@@ -47,7 +47,7 @@ func TestErase(t *testing.T) {
 		if _, err := s.Erase(ctx, "me", one, []protocol.Entry{m}, more); !errors.Is(err, ErrReplaced) {
 			t.Errorf("without the lock: got %v; want ErrReplaced", err)
 		}
-		if _, _, err := s.TakeLock(ctx, "me", "", ""); err != nil {
+		if _, _, err := s.TakeLock(ctx, "me", Holder{}, ""); err != nil {
 			t.Fatal(err)
 		}
 		came := m

@@ -21,10 +21,11 @@ type Holder struct {
 	About string // host, pid and verb, for people
 }
 
-// TakeLock takes the lock if nobody has it, or if from has it: that one must
-// have been fenced before. It returns who has it otherwise.
-func (s *Store) TakeLock(ctx context.Context, id, from, about string) (mine bool, h Holder, err error) {
-	return s.lock(ctx, "take", id, from, about)
+// TakeLock takes the lock if nobody has it, or if from has it and has not beaten
+// since it was seen so: that one must have been fenced before. It returns who has
+// it otherwise.
+func (s *Store) TakeLock(ctx context.Context, id string, from Holder, about string) (mine bool, h Holder, err error) {
+	return s.lock(ctx, "take", id, from.ID, strconv.FormatUint(from.Beat, 10), about)
 }
 
 // RenewLock shows that the coordinator lives. It reports false if the lock has

@@ -20,23 +20,27 @@ func TestLock(t *testing.T) {
 		if h, err := s.LockHolder(ctx); h != (Holder{}) || err != nil {
 			t.Fatalf("got %+v, %v; want nobody", h, err)
 		}
-		if mine, _, err := s.TakeLock(ctx, "a", "", "host 1"); !mine || err != nil {
+		if mine, _, err := s.TakeLock(ctx, "a", Holder{}, "host 1"); !mine || err != nil {
 			t.Fatalf("got %v, %v; want the lock", mine, err)
 		}
-		mine, h, err := s.TakeLock(ctx, "b", "", "host 2")
+		mine, h, err := s.TakeLock(ctx, "b", Holder{}, "host 2")
 		if mine || err != nil || h.ID != "a" || h.About != "host 1" {
 			t.Fatalf("got %v, %+v, %v; want it refused for a", mine, h, err)
 		}
 		if mine, _, err := s.RenewLock(ctx, "a"); !mine || err != nil {
 			t.Fatalf("got %v, %v; want it renewed", mine, err)
 		}
-		if later, err := s.LockHolder(ctx); err != nil || later.Beat <= h.Beat {
+		later, err := s.LockHolder(ctx)
+		if err != nil || later.Beat <= h.Beat {
 			t.Errorf("got %+v, %v; want a beat over %d", later, err, h.Beat)
 		}
-		if mine, _, err := s.TakeLock(ctx, "b", "c", ""); mine || err != nil {
+		if mine, _, err := s.TakeLock(ctx, "b", Holder{ID: "c", Beat: later.Beat}, ""); mine || err != nil {
 			t.Errorf("taken over from who does not have it: %v, %v", mine, err)
 		}
-		if mine, _, err := s.TakeLock(ctx, "b", "a", "host 2"); !mine || err != nil {
+		if mine, now, err := s.TakeLock(ctx, "b", h, ""); mine || err != nil || now.Beat != later.Beat {
+			t.Errorf("taken over from who has beaten since: %v, %+v, %v", mine, now, err)
+		}
+		if mine, _, err := s.TakeLock(ctx, "b", later, "host 2"); !mine || err != nil {
 			t.Fatalf("got %v, %v; want it taken over", mine, err)
 		}
 		if mine, h, err := s.RenewLock(ctx, "a"); mine || err != nil || h.ID != "b" {
@@ -61,7 +65,7 @@ func TestLock(t *testing.T) {
 // that writes.
 func TestAReplacedCoordinatorCanNoLongerWrite(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *Store) {
-		if _, _, err := s.TakeLock(t.Context(), "new", "", ""); err != nil {
+		if _, _, err := s.TakeLock(t.Context(), "new", Holder{}, ""); err != nil {
 			t.Fatal(err)
 		}
 		one := record(t, 1)

@@ -153,7 +153,7 @@ func TestNothingExpires(t *testing.T) {
 	if _, err := s.Refresh(t.Context(), protocol.Entry{ID: "m"}, true, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.TakeLock(t.Context(), "c", "", ""); err != nil {
+	if _, _, err := s.TakeLock(t.Context(), "c", Holder{}, ""); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{s.keys.Control, s.keys.Roll, s.keys.Events, s.keys.Lock} {

@@ -21,7 +21,12 @@
 //
 //   - Every write of the control records names the lock in its script, and every
 //     connection that writes keys asks for the lock before anything else is sent
-//     on it. A coordinator that was replaced can write no more.
+//     on it. A coordinator that was replaced can write no more. It is fenced while
+//     the lock is still in its name, since one that cannot be fenced must not be
+//     replaced. So a connection also needs that the lock was renewed less than a
+//     lease ago, and the lock goes over only if it was not renewed since the
+//     silence was seen: who wakes in between either beats, and keeps the lock, or
+//     gets no connection.
 //   - Copies of our own that were left unanswered may still be carried out. The
 //     connections that had them are killed before a hold begins.
 //   - From before a hold until the move has ended nothing is copied or deleted

@@ -96,7 +96,7 @@ func (x *sighting) look(h control.Holder, now protocol.Instant) error {
 // takeSide tries to take one side's lock, from nobody or from one that is fenced.
 func (t *term) takeSide(ctx context.Context, s protocol.Side, verb string, seen *sighting) (bool, error) {
 	sent := t.now()
-	mine, h, err := t.sides[s].store.TakeLock(ctx, t.id, seen.ID, t.about(verb))
+	mine, h, err := t.sides[s].store.TakeLock(ctx, t.id, seen.Holder, t.about(verb))
 	switch {
 	case err != nil:
 		return false, fmt.Errorf("coordinator: take the lock: %w", err)

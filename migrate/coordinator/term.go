@@ -130,14 +130,17 @@ func (t *term) openKeys(s protocol.Side) error {
 }
 
 // check is the first thing that a connection for keys asks, on a connection of
-// the other client: is the lock still ours? Whoever took over has changed it
-// before it killed our connections.
+// the other client: is the lock still ours? It is asked of the server, and of what
+// was heard last: who takes over fences us while the lock is still in our name, and
+// a process that wakes between the two would find it there.
 func (t *term) check(ctx context.Context, s protocol.Side) error {
 	h, err := t.sides[s].store.LockHolder(ctx)
 	if err != nil {
 		return err
 	}
-	if h.ID != t.id {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if h.ID != t.id || !t.renewed[s].Valid(t.now()) {
 		return errLock
 	}
 	return nil
@@ -165,7 +168,7 @@ func (t *term) beat(ctx context.Context, s protocol.Side) {
 				t.log.Debug("lock not taken again", "side", s.String(), "err", err)
 				continue
 			}
-			if _, _, err := t.sides[s].store.TakeLock(ctx, t.id, "", t.about(t.verb)); err != nil {
+			if _, _, err := t.sides[s].store.TakeLock(ctx, t.id, control.Holder{}, t.about(t.verb)); err != nil {
 				t.log.Debug("lock not taken again", "side", s.String(), "err", err)
 			}
 		default:
