@@ -44,6 +44,13 @@
 // compared, on a connection of the control client, so that a member that was
 // fenced in its sleep does nothing by a connection that it opens afterwards.
 //
+// Copies go by pools of their own, which are under the leases of both sides and
+// are closed when either lapses. A member that has lost the giver alone is fenced
+// on both sides, but may open connections to the taker again at once: its lease
+// there holds, and the record there has not changed. By one of these a copy that
+// was let in before, and waited for a connection, would bring an old value to the
+// taker after the grant.
+//
 // A connection that is closed with something unanswered is an orphan: the server
 // may still carry that out. A wrapper around each connection reads its id from
 // the reply to HELLO and errs on the side of an orphan; orphans are killed by id

@@ -196,7 +196,7 @@ type copyPass struct {
 // the view is over, or if a lease is missing. Every pass that it returns must be
 // given to leaveCopy.
 func (m *member) enterCopy(v *view, from protocol.Side, moving bool) (copyPass, bool) {
-	p := copyPass{view: v, from: v.pools[from], to: v.pools[from.Other()], moving: moving}
+	p := copyPass{view: v, from: v.pools[from], to: v.copies[from.Other()], moving: moving}
 	if !v.leased || p.from == nil || p.to == nil {
 		return copyPass{}, false
 	}

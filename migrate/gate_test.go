@@ -46,7 +46,7 @@ func (m *member) leased(s protocol.Side) *pool {
 
 // show installs a view of some ranges, which all workloads share.
 func (m *member) show(pools [3]*pool, ranges ...protocol.Range) *view {
-	v := &view{phase: protocol.Cutover, leased: true, pools: pools, changed: make(chan struct{})}
+	v := &view{phase: protocol.Cutover, leased: true, pools: pools, copies: pools, changed: make(chan struct{})}
 	for range m.plan.names {
 		v.ranges = append(v.ranges, ranges)
 	}

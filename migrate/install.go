@@ -25,6 +25,9 @@ func (m *member) install() {
 	for _, s := range protocol.Sides {
 		v.pools[s] = m.poolFor(s, v)
 	}
+	for _, s := range protocol.Sides {
+		v.copies[s] = m.copiesFor(s, v)
+	}
 	if v.why == "" {
 		v.why = m.reason(v)
 	}
@@ -68,13 +71,13 @@ func (m *member) poolFor(s protocol.Side, v *view) *pool {
 	lease, gen := m.proto.Lease(s), m.proto.Gen(s)
 	used := v.leased || v.only == s
 	if p := sd.pool; p != nil && (!used || p.leased != v.leased) {
-		m.retire(sd)
+		m.retire(&sd.pool)
 	}
 	if !used || (v.leased && lease.RunID == "") {
 		return nil
 	}
 	if sd.pool == nil {
-		p, err := m.newPool(s, gen, v.leased)
+		p, err := m.open(&pool{side: s, gen: gen, leased: v.leased})
 		if err != nil { // the same settings opened the control client: a file of TLS has gone
 			v.why = fmt.Sprintf("%v: %v", s, err)
 			return nil
@@ -85,6 +88,27 @@ func (m *member) poolFor(s protocol.Side, v *view) *pool {
 		sd.pool.lease.Store(&lease)
 	}
 	return sd.pool
+}
+
+// copiesFor returns the pool for copies to a side, which is under both leases:
+// none while one of them is missing. mu is held.
+func (m *member) copiesFor(s protocol.Side, v *view) *pool {
+	sd := m.sides[s]
+	if !v.leased {
+		m.retire(&sd.copies)
+	}
+	a, b := v.pools[protocol.Source], v.pools[protocol.Target]
+	if !v.leased || a == nil || b == nil {
+		return nil
+	}
+	if sd.copies == nil {
+		p, err := m.open(&pool{side: s, leased: true, under: []*pool{a, b}})
+		if err != nil { // the same settings opened the other pool
+			return nil
+		}
+		sd.copies = p
+	}
+	return sd.copies
 }
 
 // sum works out what every operation asks of the ranges.

@@ -128,7 +128,7 @@ func (m *member) entry(sd *memberSide) protocol.Entry {
 }
 
 // endLapsed ends the side's lease if it has run out: the view is replaced, the
-// pool closed, and only then may a new lease be asked for.
+// pool closed, and those for copies, and only then may a new lease be asked for.
 func (m *member) endLapsed(sd *memberSide) {
 	sd.ending.Lock() // else a second caller would call the pool closed while the first still closes it
 	defer sd.ending.Unlock()
@@ -138,20 +138,31 @@ func (m *member) endLapsed(sd *memberSide) {
 		return
 	}
 	gen := m.proto.Gen(sd.side)
-	var p *pool
-	if sd.pool != nil && sd.pool.leased {
-		p, sd.pool = sd.pool, nil
-		p.lapse()
-	}
+	over := m.lapsed(sd)
 	m.install()
 	m.mu.Unlock()
-	if p != nil {
-		m.log.Warn("lease has lapsed", "side", sd.side.String(), "op", "lease")
+	for _, p := range over {
 		p.close()
 	}
 	m.mu.Lock()
 	m.proto.Closed(sd.side, gen)
 	m.mu.Unlock()
+}
+
+// lapsed takes what was under the side's lease out of use, for good. mu is held.
+func (m *member) lapsed(sd *memberSide) (over []*pool) {
+	if sd.pool == nil || !sd.pool.leased {
+		return nil
+	}
+	m.log.Warn("lease has lapsed", "side", sd.side.String(), "op", "lease")
+	for _, p := range []**pool{&sd.pool, &m.sides[protocol.Source].copies, &m.sides[protocol.Target].copies} {
+		if *p != nil {
+			(*p).lapse()
+			over = append(over, *p)
+			*p = nil
+		}
+	}
+	return over
 }
 
 // watchClock notices leases that run out while a refresh hangs.

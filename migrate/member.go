@@ -63,6 +63,7 @@ type memberSide struct {
 	wake    chan struct{} // 1: refresh now
 	ending  sync.Mutex    // one at a time closes a lapsed pool
 	pool    *pool         // guarded by member.mu
+	copies  *pool         // for copies to this side; guarded by member.mu
 	told    protocol.Ack  // the acknowledgement last told on its roll; guarded by member.mu
 	err     error         // why the last refresh failed; guarded by member.mu
 }
@@ -249,9 +250,8 @@ func (m *member) closePools(ctx context.Context) {
 	close(was.changed)
 	m.old = append(m.old, was)
 	for _, s := range protocol.Sides {
-		if m.sides[s].pool != nil {
-			m.retire(m.sides[s])
-		}
+		m.retire(&m.sides[s].pool)
+		m.retire(&m.sides[s].copies)
 	}
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

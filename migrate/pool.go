@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +21,10 @@ import (
 // does not wait for it, but closes the pool.
 const retireFor = 30 * time.Second
 
+// copyPool bounds the connections for copies to a node: each worker of the mirror
+// uses one at a time.
+const copyPool = 2 * mirrorShards
+
 // errStale refuses a new connection whose owner does not obey the record that
 // the side has now. It is a leaf: go-redis hands it on unwrapped.
 var errStale = errors.New("migrate: the control record has changed since this connection was asked for")
@@ -30,8 +35,9 @@ var errStale = errors.New("migrate: the control record has changed since this co
 // same reason the phases in which no lease is needed have pools of their own.
 type pool struct {
 	side   protocol.Side
-	gen    uint64 // of the lease
-	leased bool   // used under a lease
+	gen    uint64  // of the lease
+	leased bool    // used under a lease
+	under  []*pool // of a pool for copies: those whose leases it is under
 	client *topology.Client
 	keys   *keysync.Side
 	lease  atomic.Pointer[protocol.Lease]
@@ -40,8 +46,12 @@ type pool struct {
 	quiet  atomic.Bool // no write is under way on it
 }
 
-// valid reports whether the pool's lease still holds.
+// valid reports whether the pool's lease still holds, or all that it is under.
 func (p *pool) valid(now protocol.Instant) bool {
+	if len(p.under) > 0 {
+		lapsed := func(q *pool) bool { return !q.valid(now) }
+		return !p.lapsed.Load() && !slices.ContainsFunc(p.under, lapsed)
+	}
 	l := p.lease.Load()
 	return l != nil && l.Valid(now)
 }
@@ -53,13 +63,12 @@ func (p *pool) lapse() {
 	p.lease.Store(nil)
 }
 
-// newPool opens the connections of one lease, or of a phase that needs none. Each
+// open opens the connections of one lease, or of a phase that needs none. Each
 // new connection asks for the side's record, on a connection of the control
 // client, after its handshake and before anything else: a member that was fenced
 // while it slept finds there that it was left behind.
-func (m *member) newPool(side protocol.Side, gen uint64, leased bool) (*pool, error) {
-	p := &pool{side: side, gen: gen, leased: leased}
-	sd := m.sides[side]
+func (m *member) open(p *pool) (*pool, error) {
+	side, sd := p.side, m.sides[p.side]
 	check := func(ctx context.Context, _ *redis.Conn) error {
 		standing := m.standing(side) // first: what is asked of the server must be newer
 		if p.stale.Load() {
@@ -69,13 +78,17 @@ func (m *member) newPool(side protocol.Side, gen uint64, leased bool) (*pool, er
 		if err != nil {
 			return err
 		}
-		if !stands || p.stale.Load() || leased && !p.valid(m.now()) {
+		if !stands || p.stale.Load() || p.leased && !p.valid(m.now()) {
 			m.nudge(side)
 			return errStale
 		}
 		return nil
 	}
-	client, err := topology.Open(sd.cfg,
+	cfg := sd.cfg
+	if len(p.under) > 0 {
+		cfg.PoolSize = copyPool
+	}
+	client, err := topology.Open(cfg,
 		topology.WithName(m.clientName()),
 		topology.WithOnConnect(check),
 		topology.WithConn(func(c net.Conn) net.Conn { return sd.orphans.wrap(c, p) }),
@@ -102,11 +115,14 @@ type retired struct {
 	at   protocol.Instant
 }
 
-// retire takes the side's pool out of use. mu is held.
-func (m *member) retire(sd *memberSide) {
-	sd.pool.stale.Store(true)
-	m.retired = append(m.retired, retired{sd.pool, m.now()})
-	sd.pool = nil
+// retire takes a pool out of use, if there is one. mu is held.
+func (m *member) retire(p **pool) {
+	if *p == nil {
+		return
+	}
+	(*p).stale.Store(true)
+	m.retired = append(m.retired, retired{*p, m.now()})
+	*p = nil
 }
 
 // closeRetired closes the pools that were retired longer than age ago. quiet says

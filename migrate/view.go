@@ -21,6 +21,7 @@ type view struct {
 	blank     bool               // no key may be read or written: nothing is known yet, or this member does not fit
 	ranges    [][]protocol.Range // by workload
 	pools     [3]*pool           // by side; nil where there is no lease
+	copies    [3]*pool           // for copies to a side; nil unless there are both leases
 	target    float64            // share of all slots that the target serves
 	why       string             // why an operation may have to wait, in words
 	changed   chan struct{}      // closed when the next view is installed

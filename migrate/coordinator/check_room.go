@@ -103,7 +103,7 @@ func (k *checker) judgeMemory() {
 
 const (
 	// ownConns is how many connections a member, or the coordinator, has to each
-	// node beside its pool: records, nudges, first checks, feeds.
+	// node beside its pool: records, nudges, first checks, copies, feeds.
 	ownConns = 8
 )
 
