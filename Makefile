@@ -1,8 +1,11 @@
 # MODE of the demo: embedded (no redis-server needed), sentinel or cluster.
 MODE ?= embedded
+# Runs of chaos, and the seed of the first; 0 draws one.
+N ?= 10
+SEED ?= 0
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test real bench bench-failover lint cover
+.PHONY: build demo test real chaos bench bench-failover lint cover
 
 build: ## bin/migrate
 	go build -o bin/ ./cmd/...
@@ -21,6 +24,10 @@ real: ## what the fence leans on, five times over; then the demo in every mode
 	LONG=1 go test -race -count 1 -parallel 1 -run Demo ./cmd/migrate
 	LONG=1 go test -race -count 1 -run InterruptedAtEachStep ./internal/drill
 	LONG=1 go test -count 1 -timeout 40m -v ./internal/mutants
+
+chaos: ## N whole migrations in a row, with what is killed, stopped and cut off drawn from a seed: some 45 s each
+	@.ci/needs
+	go test -count 1 -timeout 0 -v -run TestChaos ./internal/chaos -runs $(N) -seed $(SEED)
 
 bench: ## figures; run nothing else meanwhile
 	@.ci/needs
