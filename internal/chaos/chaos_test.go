@@ -23,7 +23,7 @@ func TestHistory(t *testing.T) {
 	short(t)
 	t.Parallel() // it waits more than it works
 	ms := time.Millisecond
-	r := carryOut(t, plan{mode: "standalone", keeps: true, strikes: []strike{
+	r := carryOut(t, plan{mode: "standalone", keeps: true, brief: true, strikes: []strike{
 		{fault: "link half-open", step: 1, after: 200 * ms, lasts: 3 * time.Second, who: 1, side: protocol.Source},
 		{fault: "member stopped", step: 2, after: 300 * ms, lasts: 900 * ms, who: 0},
 		{fault: "coordinator killed", step: 3, after: 600 * ms},
@@ -45,7 +45,9 @@ func TestChaos(t *testing.T) {
 	for mode, seed := range map[string]uint64{"sentinel": 5, "cluster": 38} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			t.Log(carryOut(t, draw(seed, mode), 60))
+			p := draw(seed, mode)
+			p.brief = true
+			t.Log(carryOut(t, p, 60))
 		})
 	}
 }

@@ -11,10 +11,10 @@
 //
 // # What a run is judged by
 //
-// Every member records what its clients are told (package history), before and
-// after each command, in a file: what was told to a process that is killed counts
-// too. One member, which is never killed, makes the load of package load besides:
-// scripts, transactions, queues, streams. At the end the members rest, the sides
+// Every member records what its clients are told (package history), and makes the
+// load of package load besides: scripts, transactions, queues, streams. Both note
+// each command in a file before it is sent and when it is answered: what was told
+// to a process that is killed counts too. At the end the members rest, the sides
 // are compared (differing), the migration is finished, and everything is read
 // back from the target past the migrating client.
 //

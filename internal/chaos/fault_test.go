@@ -144,12 +144,12 @@ func (r *run) slow(s strike) {
 	}
 }
 
-// begin lets what is planned for a step strike in its time. Servers are struck one
+// begin lets what is planned for some steps strike in its time. Servers are struck one
 // after the other: two failures of Redis at once are more than it promises to
 // survive.
-func (r *run) begin(step int) {
+func (r *run) begin(steps []int) {
 	for _, s := range r.plan.strikes {
-		if s.step != step {
+		if !slices.Contains(steps, s.step) {
 			continue
 		}
 		r.struck.Go(func() {

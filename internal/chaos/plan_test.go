@@ -15,6 +15,7 @@ type plan struct {
 	seed    uint64
 	mode    string // of the target
 	keeps   bool   // whether a coordinator shadows all the time; else each verb leads by itself
+	brief   bool   // leaves out the steps that are most like others
 	strikes []strike
 }
 
@@ -116,9 +117,7 @@ func draw(seed uint64, mode string) plan {
 			dear--
 		}
 		if strings.HasPrefix(k.name, "member") {
-			if s.who %= members; k.name == "member killed" {
-				s.who = 1 + s.who%(members-1) // the first keeps its journal in memory
-			}
+			s.who %= members
 		}
 		p.strikes = append(p.strikes, s)
 	}

@@ -25,8 +25,7 @@ const (
 	roleVar = "TEST_CHAOS_ROLE" // member, or a coordinator's verb
 	whoVar  = "TEST_CHAOS_WHO"  // a member's name
 	dirVar  = "TEST_CHAOS_DIR"  // where it writes its records
-	rateVar = "TEST_CHAOS_RATE" // operations a second
-	loadVar = "TEST_CHAOS_LOAD" // those of package load, a second; 0 for none
+	rateVar = "TEST_CHAOS_RATE" // recorded operations a second; package load makes a third as many
 )
 
 // play makes this process what it is told to be, until that is done or its
@@ -71,7 +70,10 @@ func beMember(ctx context.Context, source, target topology.Config, words <-chan 
 	if err != nil {
 		return err
 	}
-	j := load.NewJournal(who)
+	j, err := load.Create(filepath.Join(dir, who+".journal"), who)
+	if err != nil {
+		return err
+	}
 	for shift := 1; ctx.Err() == nil; shift++ {
 		shiftCtx, end := context.WithCancel(ctx)
 		var wg sync.WaitGroup
@@ -83,7 +85,7 @@ func beMember(ctx context.Context, source, target topology.Config, words <-chan 
 		fmt.Println("rests")
 		await(ctx, words, "work")
 	}
-	return errors.Join(rec.Close(), j.Save(filepath.Join(dir, who+".journal")))
+	return errors.Join(rec.Close(), j.Close())
 }
 
 func await(ctx context.Context, words <-chan string, want string) {
@@ -103,12 +105,9 @@ func await(ctx context.Context, words <-chan string, want string) {
 // a name of its own, so that no key of one is counted to another.
 func work(ctx context.Context, c redis.UniversalClient, rec *history.Recorder, j *load.Journal, shift string) {
 	rate, _ := strconv.Atoi(os.Getenv(rateVar))
-	more, _ := strconv.Atoi(os.Getenv(loadVar))
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	if more > 0 {
-		wg.Go(func() { load.Run(ctx, c, j, load.Options{Member: shift, Workers: 2, Rate: more}) })
-	}
+	wg.Go(func() { load.Run(ctx, c, j, load.Options{Member: shift, Workers: 2, Rate: rate / 3}) })
 	history.Run(ctx, c, rec, history.Options{Rate: rate, Keys: 12})
 }
 

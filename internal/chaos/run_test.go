@@ -44,6 +44,7 @@ type run struct {
 	wires   []*wires // of each member, and of whoever coordinates
 	looker  *coordinator.Coordinator
 
+	due      []int // steps that were left out and whose strikes are still to come
 	returned int64 // when the rollback was seen to be over
 	struck   sync.WaitGroup
 	servers  sync.Mutex // one server is struck at a time
@@ -206,10 +207,7 @@ func (r *run) join(i int) error {
 	r.names = append(r.names, who)
 	r.mu.Unlock()
 	env := r.wires[i].with(r.env)
-	env[rateVar], env[loadVar] = fmt.Sprint(r.rate), "0"
-	if i == 0 {
-		env[loadVar] = fmt.Sprint(r.rate / 2)
-	}
+	env[rateVar] = fmt.Sprint(r.rate)
 	p, err := start("member", who, env, r.log)
 	if err != nil {
 		return err
@@ -323,11 +321,15 @@ func (r *run) judge() error {
 	if len(spans) > 0 {
 		return nil // the journal of package load does not tell times
 	}
-	j, err := load.Open(filepath.Join(r.dir, r.names[0]+".journal"))
-	if err != nil {
-		return err
+	var journals []*load.Journal
+	for _, who := range r.names {
+		j, err := load.Open(filepath.Join(r.dir, who+".journal"))
+		if err != nil {
+			return err
+		}
+		journals = append(journals, j)
 	}
-	v, err := load.Check(r.ctx, c, j)
+	v, err := load.Check(r.ctx, c, journals...)
 	r.result.load(v)
 	return err
 }
