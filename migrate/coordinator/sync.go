@@ -17,7 +17,7 @@ const (
 	// settleFor is how long a name stays dirty before it is compared: members copy
 	// what they write, and need some milliseconds. A name that is compared too
 	// early costs a copy that is not needed.
-	settleFor = 200 * time.Millisecond
+	settleFor = time.Second
 
 	// namesAtOnce is how many names one repair takes.
 	namesAtOnce = 500
