@@ -30,6 +30,7 @@ type driver struct {
 	m      *protocol.Mover
 	giver  protocol.Side
 	hold   time.Duration
+	taker  rollSeen  // the taking side's roll
 	runs   [3]string // run ids of the control masters when the move began
 	events chan event
 	wg     sync.WaitGroup

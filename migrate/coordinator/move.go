@@ -40,6 +40,7 @@ func (s *syncer) move(ctx context.Context, from protocol.Side, goal map[string]i
 	m := protocol.NewMover(cfg, recs[protocol.Source].Record, recs[protocol.Target].Record,
 		recs[protocol.Source].RunID, recs[protocol.Target].RunID)
 	d := s.newDriver(m, cfg, recs)
+	d.taker = t.see(ctx, from.Other())
 	if err := t.markers.learn(ctx, t.sides[from.Other()].client); err != nil {
 		return d.report, err
 	}

@@ -69,46 +69,75 @@ func (t *term) holds(ctx context.Context) map[string]int64 {
 	return out
 }
 
-// fencedNow notes a member that was fenced during a move, with its lines as they
-// were read before the fence.
-func (t *term) fencedNow(id string, lines [3]protocol.Entry) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.fenced == nil {
-		t.fenced = map[string][3]protocol.Entry{}
-	}
-	t.fenced[id] = lines
+// A rollSeen is a roll as it was read at the beginning of a move.
+type rollSeen struct {
+	at    protocol.Instant
+	beats map[string]uint64
 }
 
-// strikeFenced takes the members that were fenced off the rolls, if they have
-// not come back.
+// see reads a side's roll. If it does not answer, nobody counts as seen.
+func (t *term) see(ctx context.Context, s protocol.Side) rollSeen {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	r := rollSeen{beats: map[string]uint64{}}
+	roll, err := t.sides[s].store.Roll(ctx)
+	if err != nil {
+		return r
+	}
+	r.at = t.now() // after the answer: who refreshed before it was read had no later lease
+	for _, e := range roll {
+		r.beats[e.ID] = e.Beat
+	}
+	return r
+}
+
+// silent reports whether a line shows that its member has said nothing on that
+// roll for longer than a lease.
+func (r rollSeen) silent(e protocol.Entry, now protocol.Instant) bool {
+	beat, ok := r.beats[e.ID]
+	return ok && beat == e.Beat && now.Since(r.at) >= protocol.SilentFor
+}
+
+// A fencedLine is the line of a member that was fenced, as it was read before.
+type fencedLine struct {
+	side  protocol.Side
+	entry protocol.Entry
+}
+
+// fencedNow notes the lines of a member that was fenced during a move.
+func (t *term) fencedNow(lines []fencedLine) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.fenced = append(t.fenced, lines...)
+}
+
+// strikeFenced takes the members that were fenced off the rolls, if they have not
+// come back.
 func (t *term) strikeFenced(ctx context.Context) {
 	t.mu.Lock()
 	gone := t.fenced
 	t.fenced = nil
 	t.mu.Unlock()
-	for id, lines := range gone {
-		for _, s := range protocol.Sides {
-			if lines[s].ID == "" {
-				continue
-			}
-			if _, err := t.sides[s].store.StrikeFenced(ctx, lines[s]); err != nil {
-				t.log.Warn("fenced member stays on the roll", "op", "strike", "member", id, "err", err)
-			}
+	for _, l := range gone {
+		if _, err := t.sides[l.side].store.StrikeFenced(ctx, l.entry); err != nil {
+			t.log.Warn("fenced member stays on the roll", "op", "strike", "member", l.entry.ID, "err", err)
 		}
 	}
 }
 
-// lines returns a member's entries on both rolls.
-func (t *term) lines(ctx context.Context, id string) (out [3]protocol.Entry) {
+// silentLines returns a member's lines on the rolls on which it is silent. That is
+// the giver's, as the mover saw. One that has lost that side alone may hold a lease
+// of the taker's, and must stay on the roll by which the next move finds it.
+func (d *driver) silentLines(ctx context.Context, id string) (out []fencedLine) {
+	asked := d.t.now()
 	for _, s := range protocol.Sides {
-		roll, err := t.sides[s].store.Roll(ctx)
+		roll, err := d.t.sides[s].store.Roll(ctx)
 		if err != nil {
 			continue
 		}
 		for _, e := range roll {
-			if e.ID == id {
-				out[s] = e
+			if e.ID == id && (s == d.giver || d.taker.silent(e, asked)) {
+				out = append(out, fencedLine{s, e})
 			}
 		}
 	}

@@ -126,12 +126,12 @@ func (d *driver) roll(ctx context.Context, seq uint64) {
 func (d *driver) fence(ctx context.Context, member string) {
 	ask, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	lines := d.t.lines(ask, member)
+	lines := d.silentLines(ask, member)
 	err := fence(ask, d.t.sides, d.t.c.opts.Name, member)
 	if err != nil {
 		d.t.log.Warn("member cannot be fenced", "op", "fence", "member", member, "err", err)
 	} else {
-		d.t.fencedNow(member, lines)
+		d.t.fencedNow(lines)
 	}
 	d.send(ctx, event{Input: protocol.Input{Fenced: &protocol.Fenced{Member: member, OK: err == nil}}})
 }

@@ -54,7 +54,7 @@ type term struct {
 	syncer  *syncer // once there is a plan
 
 	lastMove MoveReport
-	fenced   map[string][3]protocol.Entry // during the present move, with their lines from before
+	fenced   []fencedLine // during the present move
 }
 
 // A copier is what keys of one side are read and written with.
