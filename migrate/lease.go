@@ -82,7 +82,7 @@ func (m *member) refreshOnce(ctx context.Context, sd *memberSide, settle bool) (
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	m.mu.Lock()
-	gen, acked := m.proto.Gen(sd.side), m.proto.Acked()
+	gen, acked := m.proto.Gen(sd.side), m.proto.Acked(sd.side)
 	e := m.entry(sd)
 	news := acked != sd.told
 	m.mu.Unlock()
@@ -111,7 +111,7 @@ func (m *member) refreshOnce(ctx context.Context, sd *memberSide, settle bool) (
 	case eff.View:
 		m.install()
 	}
-	if now := m.proto.Acked(); now != acked && now.Stage == protocol.Committed {
+	if now := m.proto.Acked(sd.side); now != acked && now.Stage == protocol.Committed {
 		eff.Settle = true // tell at once that the commit is obeyed
 	}
 	return eff, nil
@@ -121,7 +121,7 @@ func (m *member) refreshOnce(ctx context.Context, sd *memberSide, settle bool) (
 func (m *member) entry(sd *memberSide) protocol.Entry {
 	m.beat++
 	return protocol.Entry{
-		ID: m.id, Beat: m.beat, Epoch: m.proto.Record(sd.side).Epoch, Ack: m.proto.Acked(),
+		ID: m.id, Beat: m.beat, Epoch: m.proto.Record(sd.side).Epoch, Ack: m.proto.Acked(sd.side),
 		Ready: m.proto.Ready(m.now()), Plan: m.digest, Note: m.note, About: m.card,
 		RunIDs: [2]string{m.proto.RunID(protocol.Source), m.proto.RunID(protocol.Target)},
 	}

@@ -14,7 +14,7 @@ type Entry struct {
 	ID     string          `json:"id"`
 	Beat   uint64          `json:"beat"`            // grows with each refresh: how others see that it lives
 	Epoch  uint64          `json:"epoch"`           // of the record it obeys on this side
-	Ack    Ack             `json:"ack"`             // the last thing acknowledged
+	Ack    Ack             `json:"ack"`             // the last thing acknowledged, of moves away from this side
 	Ready  bool            `json:"ready"`           // holds a valid lease on both sides
 	RunIDs [2]string       `json:"run_ids"`         // the control masters its leases are from: source, target
 	Plan   string          `json:"plan"`            // digest of its workloads and prefixes

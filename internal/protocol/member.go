@@ -56,7 +56,6 @@ type Duty struct {
 // what it returns.
 type Member struct {
 	sides [3]memberSide // by Side
-	acked Ack
 }
 
 type memberSide struct {
@@ -68,6 +67,7 @@ type memberSide struct {
 	closed bool // the pool of the last lease is closed: a new lease may be asked for
 	newer  Record
 	first  Instant // when newer was first seen
+	acked  Ack     // of a move away from this side
 }
 
 // NewMember returns a member that knows nothing and may use nothing.
@@ -100,8 +100,11 @@ func (m *Member) Ready(now Instant) bool {
 	return m.sides[Source].lease.Valid(now) && m.sides[Target].lease.Valid(now)
 }
 
-// Acked returns the last acknowledgement, for the roll.
-func (m *Member) Acked() Ack { return m.acked }
+// Acked returns the last acknowledgement of a move away from a side, for that
+// side's roll. Each side has its own: a member that does not reach one side goes on
+// with a duty of a move which has long been over there, and must not forget by
+// that what it has acknowledged to the other.
+func (m *Member) Acked(s Side) Ack { return m.sides[s].acked }
 
 // Phase returns how far the migration has come by what the member obeys:
 // unknown until the source, or the target that owns something, has answered.
@@ -239,24 +242,27 @@ func (m *Member) obey(s Side, seen Seen, now Instant) {
 	sd.lease = Lease{Sent: seen.Sent, RunID: seen.RunID}
 	sd.since = now
 	if mv := sd.rec.Move; mv != nil && mv.From == s && mv.Stage == Committed {
-		m.acked = Ack{Move: mv.ID, Stage: Committed} // reads go on at the other side by themselves
+		sd.acked = Ack{Move: mv.ID, Stage: Committed} // reads go on at the other side by themselves
 	}
 }
 
 // Duty returns what the present stage of a move asks of the member and it has
-// not acknowledged yet.
-func (m *Member) Duty() (Duty, bool) {
+// not acknowledged yet. If it knows of one on each side, the older record's move is
+// over, and the newer one's comes first.
+func (m *Member) Duty() (d Duty, ok bool) {
+	var epoch uint64
 	for _, s := range Sides {
-		mv := m.sides[s].rec.Move
-		if mv == nil || mv.From != s || (mv.Stage != Prepared && mv.Stage != Held) {
+		rec := m.sides[s].rec
+		mv := rec.Move
+		if mv == nil || mv.From != s || (mv.Stage != Prepared && mv.Stage != Held) || rec.Epoch < epoch {
 			continue
 		}
-		if m.acked == (Ack{mv.ID, mv.Stage}) {
+		if m.sides[s].acked == (Ack{mv.ID, mv.Stage}) {
 			continue
 		}
-		return Duty{Side: s, Move: mv.ID, Stage: mv.Stage, Bound: time.Duration(mv.HoldMS) * time.Millisecond}, true
+		d, ok, epoch = Duty{s, mv.ID, mv.Stage, time.Duration(mv.HoldMS) * time.Millisecond}, true, rec.Epoch
 	}
-	return Duty{}, false
+	return d, ok
 }
 
 // Done says that a duty has been carried out: operations and copies of earlier
@@ -268,7 +274,7 @@ func (m *Member) Done(d Duty, now Instant) bool {
 	if !ok || cur != d || !m.Ready(now) {
 		return false
 	}
-	m.acked = Ack{d.Move, d.Stage}
+	m.sides[d.Side].acked = Ack{d.Move, d.Stage}
 	return true
 }
 

@@ -238,6 +238,30 @@ func TestMemberLapse(t *testing.T) {
 	}
 }
 
+// TestAcknowledgementsOfEachSide: a member that has lost the source goes on with a
+// preparation that has long ended there. It must not take that for an answer to the
+// move away from the target, which it has acknowledged.
+func TestAcknowledgementsOfEachSide(t *testing.T) {
+	d := newDesk(t)
+	stale, _ := stands(t, Source, Prepared, "")
+	committed, _ := stands(t, Target, Committed, Offered)
+	stale.Epoch = 1
+	d.obeys(stale, committed)
+	duty, ok := d.m.Duty()
+	if !ok || duty.Side != Source || !d.m.Done(duty, d.now) {
+		t.Fatalf("got %+v, %v; want the preparation that it knows of", duty, ok)
+	}
+	if got, want := d.m.Acked(Target), (Ack{"m", Committed}); got != want {
+		t.Errorf("got %+v on the target's roll; want %+v", got, want)
+	}
+	held, _ := stands(t, Target, Held, "")
+	d = newDesk(t)
+	d.obeys(stale, held)
+	if duty, _ := d.m.Duty(); duty.Side != Target {
+		t.Errorf("got %+v; want the newer move's hold before a stale preparation", duty)
+	}
+}
+
 func TestMemberDuty(t *testing.T) {
 	g, k := stands(t, Source, "", "")
 	held, offered := stands(t, Source, Held, Offered)
@@ -264,15 +288,15 @@ func TestMemberDuty(t *testing.T) {
 	d.m.Lapse(Source, d.now)
 	d.m.Closed(Source, d.m.Gen(Source))
 	d.obeys(held, offered)
-	if !d.m.Done(duty, d.now) || d.m.Acked() != (Ack{"m", Held}) {
-		t.Errorf("got %+v; want the hold acknowledged", d.m.Acked())
+	if !d.m.Done(duty, d.now) || d.m.Acked(Source) != (Ack{"m", Held}) {
+		t.Errorf("got %+v; want the hold acknowledged", d.m.Acked(Source))
 	}
 	if _, ok := d.m.Duty(); ok {
 		t.Error("the duty stands although it is done")
 	}
 	d.obeys(committed)
-	if d.m.Acked() != (Ack{"m", Committed}) {
-		t.Errorf("got %+v; want the commit acknowledged by being obeyed", d.m.Acked())
+	if d.m.Acked(Source) != (Ack{"m", Committed}) {
+		t.Errorf("got %+v; want the commit acknowledged by being obeyed", d.m.Acked(Source))
 	}
 	d.obeys(granted)
 	if w, _, _ := d.m.Wish(d.now.Add(time.Hour)); w != Nothing {

@@ -14,7 +14,6 @@ var (
 
 // A conn is one connection. Packets keep their order on it, and on nothing else.
 type conn struct {
-	id     int
 	p      *proc
 	n      *node
 	alive  bool // on the server
@@ -24,7 +23,8 @@ type conn struct {
 	busy   bool // a command is unanswered
 	writes bool // and it is a write
 	killed time.Duration
-	lost   func(error)
+	stuck  bool  // what is sent next stays on the way until the plan lets it go
+	asked  *call // what is unanswered
 }
 
 // delay is how long a packet takes now between a process and a shard.
@@ -43,38 +43,55 @@ func (p *proc) delay(sh *shard) time.Duration {
 	return d
 }
 
+// dialTimeout is how long a client waits for a connection.
+const dialTimeout = 2 * time.Second
+
 // dial opens a connection to the master of a shard. It is listed by the server
-// before the client knows of it.
+// before the client knows of it. That the client gives up is planned only where no
+// answer will be there before.
 func (p *proc) dial(sh *shard, f func(*conn, error)) {
-	w := p.w
-	n := sh.master
-	w.conns++
+	w, n := p.w, sh.master
 	c := &conn{p: p, n: n}
-	done := false
-	w.in(p.delay(sh), func() {
+	done, until := false, w.t+dialTimeout
+	ready := func(err error) {
+		switch {
+		case !done && err == nil:
+			done = true
+			f(c, nil)
+		case !done:
+			done = true
+			f(nil, err)
+		case err == nil: // nobody waits for it any more
+			c.closed = true
+		}
+	}
+	expires := func() { w.at(until, func() { p.do(func() { ready(errTimeout) }) }) }
+	there := w.t + p.delay(sh)
+	if there >= until {
+		expires()
+	}
+	w.at(there, func() {
+		back := w.t + p.delay(sh)
+		if there < until && (!n.up || back >= until) {
+			expires()
+		}
 		if !n.up {
 			return
 		}
-		w.conns++
-		c.id, c.alive = w.conns, true
+		c.alive = true
 		n.conns = append(n.conns, c)
-		w.in(p.delay(sh), func() {
-			p.do(func() {
-				if done {
-					c.closed = true
-					return
-				}
-				done = true
-				f(c, nil)
-			})
-		})
+		w.at(back, func() { p.do(func() { ready(nil) }) })
 	})
-	p.after(2*time.Second, func() {
-		if !done {
-			done = true
-			f(nil, errTimeout)
-		}
-	})
+}
+
+// A call is one command on a connection, and its answer.
+type call struct {
+	c     *conn
+	wait  bool
+	exec  func() any
+	reply func(v any, safe bool, err error)
+	until time.Duration // when the client gives up
+	done  bool
 }
 
 // call sends a command. exec runs on the server when it arrives; wait says that
@@ -87,55 +104,98 @@ func (c *conn) call(write, wait bool, timeout time.Duration, exec func() any, re
 		reply(nil, false, errReset)
 		return
 	}
-	c.busy, c.writes = true, write
-	done := false
-	finish := func(v any, safe bool, err error) {
-		if done {
-			return
-		}
-		done = true
-		c.lost = nil
-		if err == nil {
-			c.busy = false
-		} else {
-			c.closed = true
-		}
-		reply(v, safe, err)
-	}
-	c.lost = func(err error) { p.do(func() { finish(nil, false, err) }) }
+	x := &call{c: c, wait: wait, exec: exec, reply: reply, until: w.t + timeout}
+	c.busy, c.writes, c.asked = true, write, x
 	c.out = max(c.out, w.t+p.delay(c.n.sh))
-	if write && w.t < w.plan.until && !w.healed && w.chance(w.plan.swallow) { // the bytes are on their way for long
+	if write && !w.healed && w.chance(w.plan.swallow) { // the bytes are on their way for long
 		c.out += w.spread(time.Second, 20*time.Second)
 	}
-	w.at(c.out, func() {
-		if !c.alive {
-			if c.lost != nil {
-				w.in(p.delay(c.n.sh), func() { p.do(func() { finish(nil, false, errReset) }) })
-			}
-			return
-		}
-		v := exec()
-		at, safe := w.t, false
-		if wait {
-			const bound = 200 * time.Millisecond
-			at, safe = c.n.sh.safe(), true
-			if at > w.t+bound {
-				at, safe = w.t+bound, false
-			}
-		}
-		c.in = max(c.in, at+p.delay(c.n.sh))
-		if l := p.replies[c.n.sh.side]; c.n.sh.index == 0 && w.t < l.until {
-			c.in += l.by
-		}
-		w.at(c.in, func() {
-			if !c.alive && c.killed < at {
-				return // it was killed while it waited for the replicas
-			}
-			p.do(func() { finish(v, safe, nil) })
-		})
-	})
-	p.after(timeout, func() { finish(nil, false, errTimeout) })
+	if c.stuck {
+		w.drawer = x
+	} else {
+		w.at(c.out, x.arrive)
+	}
+	if c.stuck || c.out >= x.until {
+		x.expires()
+	}
 }
+
+// expires has the client give up in time. That is planned only for a command whose
+// answer will not be there before: the others are many.
+func (x *call) expires() { x.c.p.w.at(x.until, func() { x.c.p.do(x.expire) }) }
+
+// arrive runs the command on the server, if nothing on the way there or back is
+// lost.
+func (x *call) arrive() {
+	c, w := x.c, x.c.p.w
+	lost := lossless
+	if !w.healed && w.chance(w.plan.lose) {
+		w.stats.Lost++
+		lost = 1 + w.rng.IntN(3)
+	}
+	switch {
+	case lost == lostCommand:
+		x.expires()
+		return
+	case lost == lostConn && c.alive:
+		c.kill()
+		return
+	case !c.alive:
+		w.in(c.p.delay(c.n.sh), x.reset)
+		return
+	}
+	v := x.exec()
+	at, safe := w.t, false
+	if x.wait {
+		at, safe = c.n.sh.confirm()
+	}
+	if lost == lostAnswer {
+		x.expires()
+		return
+	}
+	c.in = max(c.in, at+c.p.delay(c.n.sh))
+	if l := c.p.replies[c.n.sh.side]; c.n.sh.index == 0 && w.t < l.until {
+		c.in += l.by
+	}
+	if c.in >= x.until {
+		x.expires()
+	}
+	w.at(c.in, func() {
+		if !c.alive && c.killed < at {
+			return // it was killed while it waited for the replicas
+		}
+		if w.t < c.p.thaw {
+			x.expires() // an answer that lies there since a freeze, and a clock that has run out
+		}
+		c.p.do(func() { x.finish(v, safe, nil) })
+	})
+}
+
+// What a packet that is lost takes along.
+const (
+	lossless = iota
+	lostCommand
+	lostAnswer
+	lostConn
+)
+
+func (x *call) finish(v any, safe bool, err error) {
+	if x.done {
+		return
+	}
+	x.done, x.c.asked = true, nil
+	if err == nil {
+		x.c.busy = false
+	} else {
+		x.c.closed = true
+	}
+	x.reply(v, safe, err)
+}
+
+func (x *call) expire() { x.finish(nil, false, errTimeout) }
+
+// reset tells the client that the connection is gone.
+func (x *call) reset() { x.c.p.do(func() { x.finish(nil, false, errReset) }) }
 
 // kill ends a connection on the server: nothing that it sent is carried out from
 // now on. Its client hears of it.
@@ -144,8 +204,8 @@ func (c *conn) kill() {
 		return
 	}
 	c.alive, c.killed = false, c.p.w.t
-	if f := c.lost; f != nil {
-		c.p.w.in(c.p.delay(c.n.sh), func() { f(errReset) })
+	if x := c.asked; x != nil {
+		c.p.w.in(c.p.delay(c.n.sh), x.reset)
 	}
 }
 
@@ -155,8 +215,8 @@ func (c *conn) close() {
 		return
 	}
 	c.closed = true
-	if f := c.lost; f != nil {
-		f(errReset)
+	if x := c.asked; x != nil {
+		x.reset()
 	}
 }
 

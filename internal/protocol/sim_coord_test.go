@@ -7,10 +7,14 @@ import "time"
 type simCoord struct {
 	proc
 	locked    bool
-	old       []string // coordinators that had the lock before
-	seen      [3]struct{ lock, beat string }
-	since     [3]Instant // when the lock's beat was last seen to change
-	recs      [3]Record  // as read last
+	seen      [3]simHolder    // of the lock
+	since     [3]Instant      // when it was last seen to change
+	fenced    map[string]bool // who had it
+	renewed   [3]Lease        // when it was last known to be ours
+	began     Instant         // the move
+	taker     []Entry         // the taker's roll, as it was then
+	struck    [][3]Entry      // lines of members that were fenced, as they were before
+	recs      [3]Record       // as read last
 	feeds     [3][2]*feed
 	broke     int          // how often a feed was lost
 	runs      [3][2]string // of the masters, when the move began
@@ -20,16 +24,16 @@ type simCoord struct {
 	jobs      int // compares and repairs under way
 	orphans   []*conn
 	mover     *Mover
+	stepping  *Mover // of the last step
 	prover    *Prover
 	brokeAt   int // broke, when the move began
 	rollSeq   uint64
 	reading   bool
-	moves     int
 	following bool
 }
 
 func newSimCoord(w *world, name string) *simCoord {
-	c := &simCoord{proc: newProc(w, name), paused: true}
+	c := &simCoord{proc: newProc(w, name), paused: true, fenced: map[string]bool{}}
 	c.after(0, c.takeLock)
 	return c
 }
@@ -58,11 +62,8 @@ func (c *simCoord) take(sh *shard, f func(*conn)) {
 			f(nil)
 			return
 		}
-		c.lock(sh.side, "look", func(holder string, _ bool, err error) {
-			if err != nil || (c.locked && holder != c.name) {
-				if err == nil && c.locked {
-					c.replaced()
-				}
+		c.lock(sh.side, "look", func(h simHolder, err error) {
+			if err != nil || (c.locked && h.id != c.name) {
 				x.close()
 				f(nil)
 				return
@@ -87,11 +88,17 @@ func (c *simCoord) giveUp(x *conn) {
 
 // call runs one command on a shard.
 func (c *simCoord) call(sh *shard, write, wait bool, exec func(*node) any, f func(v any, n *node, safe bool, err error)) {
+	c.callLate(sh, false, write, wait, exec, f)
+}
+
+// callLate is call; the command stays on its way if it is late.
+func (c *simCoord) callLate(sh *shard, late, write, wait bool, exec func(*node) any, f func(v any, n *node, safe bool, err error)) {
 	c.take(sh, func(x *conn) {
 		if x == nil {
 			c.after(20*time.Millisecond, func() { f(nil, nil, false, errTimeout) })
 			return
 		}
+		x.stuck = late
 		x.call(write, wait, time.Second, func() any { return exec(x.n) }, func(v any, safe bool, err error) {
 			if err != nil {
 				c.giveUp(x)
@@ -107,12 +114,12 @@ func (c *simCoord) call(sh *shard, write, wait bool, exec func(*node) any, f fun
 func (c *simCoord) leftovers() {
 	c.paused = true
 	again := func(d time.Duration) { c.after(d, c.leftovers) }
-	readSide(&c.proc, Source, func(_ []Entry, a *Written) {
+	readSide(&c.proc, Source, func(a *Written) {
 		if a == nil {
 			again(200 * time.Millisecond)
 			return
 		}
-		readSide(&c.proc, Target, func(_ []Entry, b *Written) {
+		readSide(&c.proc, Target, func(b *Written) {
 			if b == nil {
 				again(200 * time.Millisecond)
 				return
@@ -134,11 +141,11 @@ func (c *simCoord) leftovers() {
 					})
 					return
 				case mv != nil && mv.From == s && mv.Stage == Committed && g.Current.Epoch > k.Current.Epoch && !k.Current.At(mv.ID, Granted):
-					c.w.stats.resumed++
+					c.w.stats.Resumed++
 					cfg := c.config(s, mv.Goal)
 					cfg.ID = mv.ID
 					m, out := Resume(cfg, a.Current, b.Current, a.RunID, b.RunID, c.now())
-					c.mover = m
+					c.mover, c.taker = m, nil
 					c.exec(out)
 					c.tickMover(m)
 					return
@@ -169,7 +176,8 @@ func (c *simCoord) leftovers() {
 
 // cas writes a record, and tells what it was afterwards.
 func (c *simCoord) cas(ch Change, f func(Written)) {
-	c.call(c.w.shards[ch.Side][0], false, true, func(n *node) any { return n.cas(ch, c.name) }, func(v any, n *node, safe bool, err error) {
+	late := c.w.plan.late && c.w.drawer == nil && !c.w.healed && ch.New.Move != nil && ch.New.Move.Stage == Offered
+	c.callLate(c.w.shards[ch.Side][0], late, false, true, func(n *node) any { return n.cas(ch, c.name) }, func(v any, n *node, safe bool, err error) {
 		if err != nil {
 			f(Written{Side: ch.Side, Err: err})
 			return
@@ -180,9 +188,18 @@ func (c *simCoord) cas(ch Change, f func(Written)) {
 
 func (c *simCoord) config(from Side, goal map[string]int) MoveConfig {
 	return MoveConfig{
-		ID: c.name + "-" + c.w.nonce(), Writer: c.name, From: from, Goal: goal, Hold: c.w.plan.hold,
+		ID: c.name + "-" + c.w.nonce(), Writer: c.name, From: from, Goal: goal, Hold: c.hold(),
 		PrepareFor: 40 * time.Second, FewNames: c.w.rng.IntN(9), CanFence: c.w.plan.canFence, Nonce: c.w.nonce,
 	}
+}
+
+// hold is the bound of a hold. An operator who has seen some go over it gives
+// more.
+func (c *simCoord) hold() time.Duration {
+	if c.w.step != nil {
+		return 3 * time.Second
+	}
+	return c.w.plan.hold
 }
 
 // move begins a move if it may.
@@ -199,26 +216,38 @@ func (c *simCoord) move() {
 			return
 		}
 	}
-	if c.w.healed && c.moves > 0 {
+	switch st := c.w.step; {
+	case !c.w.healed:
+		c.begin(c.w.plan.next(c.w, c.recs[Source]))
+	case st == nil || st.over:
 		c.after(time.Second, c.leftovers)
-		return
+	default:
+		c.takeStep()
 	}
-	from, goal := c.w.plan.next(c.w, c.recs[Source])
-	c.moves++
+}
+
+// begin begins a move.
+func (c *simCoord) begin(from Side, goal map[string]int) {
 	c.brokeAt = c.broke
 	for _, sh := range c.shards() {
 		c.runs[sh.side][sh.index] = sh.master.runID
 	}
-	readSide(&c.proc, Source, func(_ []Entry, a *Written) {
-		readSide(&c.proc, Target, func(_ []Entry, b *Written) {
+	readRoll(&c.proc, Source, func(rollA []Entry, a *Written) {
+		readRoll(&c.proc, Target, func(rollB []Entry, b *Written) {
 			if a == nil || b == nil {
 				c.after(200*time.Millisecond, c.move)
 				return
+			}
+			if c.began, c.taker = c.now(), rollB; from == Target {
+				c.taker = rollA
 			}
 			c.recs[Source], c.recs[Target] = a.Current, b.Current
 			c.mover = NewMover(c.config(from, goal), a.Current, b.Current, a.RunID, b.RunID)
 			c.w.log("%s begins a move from the %v to %v", c.name, from, goal)
 			m := c.mover
+			if c.w.step != nil {
+				c.stepping = m
+			}
 			c.exec(m.Start(c.now()))
 			c.tickMover(m)
 		})
@@ -266,7 +295,7 @@ func (c *simCoord) exec(out []Output) {
 		case DoWrite:
 			c.gap(atWrite, func() { c.cas(o.Change, func(w Written) { c.answer(m, Input{Written: &w}) }) })
 		case DoRead:
-			readSide(&c.proc, o.Side, func(_ []Entry, r *Written) {
+			readSide(&c.proc, o.Side, func(r *Written) {
 				if r == nil {
 					r = &Written{Side: o.Side, Err: errTimeout}
 				}
@@ -276,13 +305,26 @@ func (c *simCoord) exec(out []Output) {
 			c.rollSeq = o.Seq
 			c.readRoll()
 		case DoFence:
-			c.fence(o.Member, func(ok bool) { c.answer(m, Input{Fenced: &Fenced{o.Member, ok}}) })
+			c.silentLines(m.giver, o.Member, func(lines [3]Entry) {
+				c.fence(o.Member, func(ok bool) {
+					if ok {
+						c.struck = append(c.struck, lines)
+					}
+					c.answer(m, Input{Fenced: &Fenced{o.Member, ok}})
+				})
+			})
 		case DoProve:
 			c.paused = true
 			c.startProof(m)
 		case DoEnd:
 			c.w.log("%s: the move has ended: %+v", c.name, *o.End)
-			c.w.moved(*o.End)
+			c.w.moved(m, *o.End)
+			if m == c.stepping && o.End.Committed {
+				c.stepped("")
+			} else if m == c.stepping {
+				c.stepped(o.End.Reason)
+			}
+			c.strike()
 			if c.prover != nil && !o.End.Committed {
 				c.dirtyAgain(c.prover.Left())
 			}
@@ -306,7 +348,7 @@ func (c *simCoord) readRoll() {
 		return
 	}
 	c.reading = true
-	readSide(&c.proc, m.giver, func(roll []Entry, r *Written) {
+	readRoll(&c.proc, m.giver, func(roll []Entry, r *Written) {
 		c.reading = false
 		if r != nil {
 			c.answer(m, Input{Roll: &Roll{Seq: seq, Entries: roll}})

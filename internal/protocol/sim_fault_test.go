@@ -99,6 +99,28 @@ func (w *world) sleepyCoord() {
 	w.anotherCoord(w.spread(time.Millisecond, 3*time.Second))
 }
 
+// lateOffer lets an offer arrive that was given up, once another move of the same
+// side is held. Then the coordinator dies, and the giver fails over: only the taker
+// can tell whether that move was committed.
+func (w *world) lateOffer() {
+	c := w.coords[len(w.coords)-1]
+	if w.drawer == nil || w.healed || c.dead || c.mover == nil || !w.drawer.c.alive {
+		return
+	}
+	giver, taker := w.shards[c.mover.giver][0], w.shards[c.mover.giver.Other()][0]
+	w.in(w.spread(10*time.Microsecond, time.Millisecond), func() {
+		was := taker.st.rec
+		if w.drawer.arrive(); taker.st.rec.Same(was) {
+			return
+		}
+		w.stats.LateOffers++
+		c.dead = true
+		w.log("%s has crashed in a hold, with an offer of an earlier move", c.name)
+		giver.failOver(w.spread(time.Millisecond, 100*time.Millisecond))
+		w.anotherCoord(w.spread(10*time.Second, 20*time.Second))
+	})
+}
+
 // breakFeed cuts what a coordinator hears of a master.
 func (w *world) breakFeed() {
 	sh := w.shards[w.side()][w.rng.IntN(2)]
@@ -198,7 +220,7 @@ func (w *world) crashMember() {
 }
 
 func (w *world) addMember() {
-	w.stats.boots++
+	w.stats.Boots++
 	w.members = append(w.members, newSimMember(w, fmt.Sprintf("m%d", len(w.members))))
 }
 

@@ -1,61 +1,70 @@
 package protocol
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
 
-// lock looks at the lock of a side, takes it from whom it was seen with, or
-// renews it.
-func (c *simCoord) lock(s Side, verb string, f func(holder string, changed bool, err error)) {
+// A simHolder is who has the lock on a side; its beat grows while it lives.
+type simHolder struct {
+	id   string
+	beat int
+}
+
+// lock looks at the lock of a side, renews it, or takes it if it is still as it
+// was seen: one that has beaten since is alive.
+func (c *simCoord) lock(s Side, verb string, f func(h simHolder, err error)) {
 	c.dial(c.w.shards[s][0], func(x *conn, err error) {
 		if err != nil {
-			f("", false, err)
+			f(simHolder{}, err)
 			return
 		}
-		from := c.seen[s].lock
+		seen := c.seen[s]
 		x.call(false, false, time.Second, func() any {
-			st := &x.n.sh.st
-			if verb == "take" && st.lock == from || verb == "renew" && st.lock == c.name {
-				x.n.sh.apply(func(st *state) { st.lock, st.beat = c.name, st.beat+1 })
+			lock := x.n.sh.st.lock
+			if verb == "take" && lock == seen || verb == "renew" && lock.id == c.name {
+				lock = simHolder{c.name, lock.beat + 1}
+				x.n.sh.apply(func(st *state) { st.lock = lock })
 			}
-			return [2]string{st.lock, fmt.Sprint(st.lock, st.beat)}
+			return lock
 		}, func(v any, _ bool, err error) {
 			x.close()
 			if err != nil {
-				f("", false, err)
+				f(simHolder{}, err)
 				return
 			}
-			got := v.([2]string)
-			changed := got[1] != c.seen[s].beat
-			c.seen[s].lock, c.seen[s].beat = got[0], got[1]
-			f(got[0], changed, nil)
+			f(v.(simHolder), nil)
 		})
 	})
 }
 
-// takeLock waits until the lock is free on both sides, or its holder silent for
-// longer than a lease, takes it and fences the one before.
+// takeLock waits until the lock is free on both sides. A holder that was silent
+// for longer than it may believe in its lock is fenced, and then replaced.
 func (c *simCoord) takeLock() {
 	again := func() { c.after(500*time.Millisecond, c.takeLock) }
-	left, free := 2, true
+	left, failed := 2, false
 	for _, s := range Sides {
-		c.lock(s, "look", func(holder string, changed bool, err error) {
-			if changed {
-				c.since[s] = c.now()
-			}
-			other := holder != "" && holder != c.name
-			free = free && err == nil && (!other || c.now().Since(c.since[s]) >= SilentFor)
-			if other && !slices.Contains(c.old, holder) {
-				c.old = append(c.old, holder)
+		c.lock(s, "look", func(h simHolder, err error) {
+			failed = failed || err != nil
+			if err == nil && h != c.seen[s] {
+				c.seen[s], c.since[s] = h, c.now()
 			}
 			if left--; left > 0 {
 				return
 			}
-			if !free {
+			if failed {
 				again()
 				return
+			}
+			for _, s := range Sides {
+				if id := c.seen[s].id; id != "" && id != c.name && !c.fenced[id] {
+					if c.now().Since(c.since[s]) >= SilentFor {
+						c.fence(id, func(ok bool) { c.fenced[id] = ok; c.after(0, c.takeLock) })
+					} else {
+						again()
+					}
+					return
+				}
 			}
 			c.takeSides(again)
 		})
@@ -63,45 +72,51 @@ func (c *simCoord) takeLock() {
 }
 
 func (c *simCoord) takeSides(again func()) {
-	c.lock(Source, "take", func(holder string, _ bool, err error) {
-		if err != nil || holder != c.name {
-			again()
-			return
-		}
-		c.lock(Target, "take", func(holder string, _ bool, err error) {
-			if err != nil || holder != c.name {
+	take := func(s Side, f func()) {
+		sent := c.now()
+		c.lock(s, "take", func(h simHolder, err error) {
+			if err != nil || h.id != c.name {
 				again()
 				return
 			}
+			c.seen[s], c.renewed[s] = h, Lease{sent, c.name}
+			f()
+		})
+	}
+	take(Source, func() {
+		take(Target, func() {
 			c.locked = true
-			c.fenceAll(c.old, func() { c.after(time.Second, c.renew); c.leftovers() })
+			c.after(time.Second, c.renew)
+			c.leftovers()
 		})
 	})
 }
 
-func (c *simCoord) fenceAll(names []string, done func()) {
-	if len(names) == 0 {
-		done()
-		return
-	}
-	c.fence(names[0], func(ok bool) {
-		if ok {
-			names = names[1:]
-		}
-		c.after(10*time.Millisecond, func() { c.fenceAll(names, done) })
-	})
-}
-
-// renew shows that the coordinator lives, and notices when it was replaced.
+// renew shows that the coordinator lives, and notices when it was replaced. A
+// lock that a side has forgotten is taken again: nobody can have had it, and
+// kept it, without the other one.
 func (c *simCoord) renew() {
 	for _, s := range Sides {
-		c.lock(s, "renew", func(holder string, _ bool, err error) {
-			if err == nil && holder != c.name {
+		sent := c.now()
+		c.lock(s, "renew", func(h simHolder, err error) {
+			switch {
+			case err != nil:
+			case h.id == c.name:
+				c.renewed[s] = Lease{sent, c.name}
+			case h.id == "":
+				c.seen[s] = h
+				c.lock(s, "take", func(simHolder, error) {})
+			default:
 				c.replaced()
 			}
 		})
 	}
 	c.after(time.Second, c.renew)
+}
+
+// mine reports whether the lock can be believed to be ours, on both sides.
+func (c *simCoord) mine() bool {
+	return c.renewed[Source].Valid(c.now()) && c.renewed[Target].Valid(c.now())
 }
 
 // replaced ends the process: the lock is another's.
@@ -112,7 +127,7 @@ func (c *simCoord) replaced() {
 
 // fence kills what a process has on every master of both sides.
 func (c *simCoord) fence(name string, f func(ok bool)) {
-	c.w.stats.fences++
+	c.w.stats.Fences++
 	left, good := 4, true
 	for _, sh := range c.shards() {
 		c.call(sh, false, false, func(n *node) any {
@@ -125,6 +140,45 @@ func (c *simCoord) fence(name string, f func(ok bool)) {
 			if left--; left == 0 {
 				c.w.log("%s has fenced %s: %v", c.name, name, good)
 				f(good)
+			}
+		})
+	}
+}
+
+// strike takes the members off the rolls that were fenced, if they have not beaten
+// since.
+func (c *simCoord) strike() {
+	for _, lines := range c.struck {
+		for s, e := range lines {
+			if e.ID == "" {
+				continue
+			}
+			c.call(c.w.shards[s][0], false, false, func(n *node) any {
+				if n.sh.st.roll[e.ID].Beat == e.Beat {
+					n.sh.apply(func(st *state) { delete(st.roll, e.ID) })
+				}
+				return nil
+			}, func(any, *node, bool, error) {})
+		}
+	}
+	c.struck = nil
+}
+
+// silentLines reads the lines of a member on the rolls on which it is silent: the
+// giver's, as the mover saw, and the taker's if it is as it was when the move
+// began, a lease ago.
+func (c *simCoord) silentLines(giver Side, name string, f func([3]Entry)) {
+	var got [3]Entry
+	left, long := 2, c.now().Since(c.began) >= SilentFor
+	for _, s := range Sides {
+		c.call(c.w.shards[s][0], false, false, func(n *node) any { return n.sh.st.roll[name] }, func(v any, _ *node, _ bool, err error) {
+			e, _ := v.(Entry)
+			same := func(was Entry) bool { return was.ID == e.ID && was.Beat == e.Beat }
+			if s == giver || long && slices.ContainsFunc(c.taker, same) {
+				got[s] = e
+			}
+			if left--; left == 0 {
+				f(got)
 			}
 		})
 	}

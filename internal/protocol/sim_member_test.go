@@ -17,7 +17,6 @@ type simMember struct {
 	again   [3]bool  // and another is wanted
 	settle  [3]bool  // which asks the replicas too
 	beat    uint64
-	told    Ack
 	ops     []*op
 	begun   int // operations and copies
 	parked  []*op
@@ -28,7 +27,6 @@ type simMember struct {
 	upTo    int // what was begun before the duty
 	polling bool
 	wishing bool
-	held    time.Duration // since when it obeys a hold
 }
 
 // serving is what a view says of one key.
@@ -103,13 +101,13 @@ func (sm *simMember) ask(s Side, ended func()) {
 	c, settle := sm.ctl[s], sm.settle[s]
 	sm.beat++
 	e := Entry{
-		ID: sm.name, Beat: sm.beat, Epoch: sm.m.Record(s).Epoch, Ack: sm.m.Acked(), Ready: sm.m.Ready(sm.now()),
+		ID: sm.name, Beat: sm.beat, Epoch: sm.m.Record(s).Epoch, Ack: sm.m.Acked(s), Ready: sm.m.Ready(sm.now()),
 		RunIDs: [2]string{sm.m.RunID(Source), sm.m.RunID(Target)},
 	}
 	seen := Seen{Gen: sm.m.Gen(s), Sent: sm.now()}
 	c.call(false, settle, 3*time.Second, func() any {
-		c.n.sh.apply(func(st *state) { st.roll[e.ID] = e })
 		sm.w.acked(s, e)
+		c.n.sh.apply(func(st *state) { st.roll[e.ID] = e })
 		return c.n.sh.st.rec
 	}, func(v any, safe bool, err error) {
 		if err == nil {
@@ -122,32 +120,19 @@ func (sm *simMember) ask(s Side, ended func()) {
 }
 
 func (sm *simMember) hear(s Side, seen Seen, told Ack) {
-	if told == sm.m.Acked() {
-		sm.told = told
-	}
 	eff := sm.m.Hear(s, seen, sm.now())
 	sm.settle[s] = eff.Settle
 	if eff.View {
 		sm.install()
 	}
 	if eff.PutBack != nil {
-		sm.w.stats.putBacks++
+		sm.w.stats.PutBacks++
 		sm.w.log("%s puts back epoch %d on the %v", sm.name, eff.PutBack.New.Epoch, s)
 		sm.change(*eff.PutBack)
 	}
-	if eff.Close || eff.Settle || (sm.m.Acked() != sm.told && s == sm.giver()) {
+	if eff.Close || eff.Settle || sm.m.Acked(s) != told {
 		sm.again[s] = true
 	}
-}
-
-// giver is the side whose roll is counted for the move that was acknowledged.
-func (sm *simMember) giver() Side {
-	for _, s := range Sides {
-		if mv := sm.m.Record(s).Move; mv != nil && mv.ID == sm.m.Acked().Move {
-			return mv.From
-		}
-	}
-	return None
 }
 
 // change sends a compare-and-set of a record.
@@ -196,7 +181,6 @@ func (sm *simMember) giveUp(c *conn) {
 
 // install takes over what the member obeys now and wakes what is parked.
 func (sm *simMember) install() {
-	holds := false
 	for i, k := range sm.w.keys {
 		sm.view[i] = serving{}
 		for _, r := range sm.m.Ranges(k.workload) {
@@ -204,15 +188,8 @@ func (sm *simMember) install() {
 				sm.view[i] = serving{r.Read, r.Write, r.Moving}
 			}
 		}
-		holds = holds || sm.view[i].write == None
 	}
-	if !holds {
-		sm.held = never
-	} else if sm.held == never {
-		sm.held = sm.w.t
-	}
-	sm.w.oneAuthority()
-	sm.copiesMoved()
+	sm.w.touched = everyKey
 	sm.duties()
 	parked := sm.parked
 	sm.parked = nil
@@ -244,7 +221,7 @@ func (sm *simMember) poll() {
 	for _, o := range parked {
 		o.begin()
 	}
-	sm.after(sm.w.between(20*time.Millisecond, 60*time.Millisecond), sm.poll)
+	sm.after(sm.w.between(30*time.Millisecond, 100*time.Millisecond), sm.poll)
 }
 
 // duties drains and acknowledges.
@@ -262,7 +239,9 @@ func (sm *simMember) duties() {
 		}
 	}
 	for k := range sm.w.keys {
-		if cp := &sm.copies[k]; cp.running && (d.Stage == Held && sm.moves(d, k) || d.Stage == Prepared && cp.seq <= sm.upTo) {
+		cp := &sm.copies[k]
+		if d.Stage == Held && cp.running && sm.moves(d, k) ||
+			d.Stage == Prepared && (cp.running && cp.seq <= sm.upTo || cp.waits && cp.queued <= sm.upTo) {
 			return
 		}
 	}
@@ -317,7 +296,7 @@ func (sm *simMember) wish() {
 		return
 	}
 	sm.wishing = true
-	sm.w.stats.wishes++
+	sm.w.stats.Wishes++
 	sm.readBoth(giver, func(roll []Entry, a, b *Written) {
 		sm.after(20*time.Millisecond, func() { sm.wishing = false })
 		if a == nil {
@@ -333,6 +312,9 @@ func (sm *simMember) wish() {
 		var ok bool
 		switch want {
 		case WishEnd:
+			if !a.Current.Same(sm.m.Record(giver)) {
+				return
+			}
 			ch, ok = Resolve(a.Current, a.RunID, taker, stamp)
 		case WishOpen:
 			if mv := sm.m.Record(giver).Move; force && (mv == nil || !a.Current.At(mv.ID, Committed)) {
@@ -356,32 +338,54 @@ func (sm *simMember) wish() {
 // readBoth reads the giver's roll, then its record, then the taker's, nil being
 // no answer.
 func (sm *simMember) readBoth(giver Side, f func(roll []Entry, a, b *Written)) {
-	readSide(&sm.proc, giver, func(roll []Entry, a *Written) {
+	readRoll(&sm.proc, giver, func(roll []Entry, a *Written) {
 		if a == nil {
 			f(nil, nil, nil)
 			return
 		}
-		readSide(&sm.proc, giver.Other(), func(_ []Entry, b *Written) { f(roll, a, b) })
+		readSide(&sm.proc, giver.Other(), func(b *Written) { f(roll, a, b) })
 	})
 }
 
-func readSide(p *proc, s Side, f func([]Entry, *Written)) {
+// readSide reads a side's record, and asks whether the replicas have it.
+func readSide(p *proc, s Side, f func(*Written)) {
+	askSide(p, s, func(n *node) any { return n.sh.st.rec }, func(v any, w *Written) {
+		if w != nil {
+			w.Current = v.(Record)
+		}
+		f(w)
+	})
+}
+
+// readRoll reads a side's roll and, after it, its record.
+func readRoll(p *proc, s Side, f func([]Entry, *Written)) {
+	var roll []Entry
+	read := func(n *node) any {
+		roll = n.sh.rollNow()
+		return n.sh.st.rec
+	}
+	askSide(p, s, read, func(v any, w *Written) {
+		if w != nil {
+			w.Current = v.(Record)
+		}
+		f(roll, w)
+	})
+}
+
+// askSide asks on a connection of its own.
+func askSide(p *proc, s Side, read func(*node) any, f func(any, *Written)) {
 	p.dial(p.w.shards[s][0], func(c *conn, err error) {
 		if err != nil {
 			f(nil, nil)
 			return
 		}
-		var roll []Entry
-		c.call(false, true, time.Second, func() any {
-			roll = c.n.sh.rollNow()
-			return c.n.sh.st.rec
-		}, func(v any, safe bool, err error) {
+		c.call(false, true, time.Second, func() any { return read(c.n) }, func(v any, safe bool, err error) {
 			c.close()
 			if err != nil {
 				f(nil, nil)
 				return
 			}
-			f(roll, &Written{Side: s, Current: v.(Record), RunID: c.n.runID, Safe: safe})
+			f(v, &Written{Side: s, RunID: c.n.runID, Safe: safe})
 		})
 	})
 }

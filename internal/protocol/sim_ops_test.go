@@ -12,6 +12,7 @@ const opTimeout = 700 * time.Millisecond
 // pool with which it was checked.
 type op struct {
 	sm      *simMember
+	next    func() // when it has ended
 	key     int
 	write   bool
 	id      int // of a write
@@ -28,14 +29,31 @@ type op struct {
 // client does one operation after the other.
 func (sm *simMember) client() {
 	w := sm.w
-	if w.healed && w.t > w.plan.quiet {
-		return
-	}
 	k := w.rng.IntN(len(w.keys))
 	if w.chance(0.6) {
 		k = 2 + w.rng.IntN(2) // some keys are hot, others are left as they are for long
 	}
-	o := &op{sm: sm, key: k, write: w.chance(0.5), inv: w.t}
+	sm.start(&op{key: k, write: w.chance(0.5), next: func() {
+		think := w.between(100*time.Millisecond, 500*time.Millisecond)
+		if w.t < w.hot {
+			think = w.spread(100*time.Microsecond, 30*time.Millisecond)
+		}
+		sm.after(think, sm.client)
+	}})
+}
+
+// hurry writes one register after the other for as long as the last step takes:
+// with some of these there is no moment at which nothing is under way.
+func (sm *simMember) hurry() {
+	if sm.w.step.over {
+		return
+	}
+	sm.start(&op{key: 2 * sm.w.rng.IntN(len(sm.w.keys)/2), write: true, next: func() { sm.after(0, sm.hurry) }})
+}
+
+func (sm *simMember) start(o *op) {
+	w := sm.w
+	o.sm, o.inv = sm, w.t
 	if o.write {
 		o.id = w.oracle.write(o.key, w.t)
 	} else {
@@ -58,11 +76,7 @@ func (o *op) end() {
 			break
 		}
 	}
-	think := sm.w.between(100*time.Millisecond, 500*time.Millisecond)
-	if sm.w.t < sm.w.hot {
-		think = sm.w.spread(100*time.Microsecond, 30*time.Millisecond)
-	}
-	sm.after(think, sm.client)
+	o.next()
 	sm.duties()
 }
 
@@ -115,7 +129,9 @@ func (o *op) send() {
 			if !o.write {
 				return c.n.sh.st.vals[k]
 			}
-			w.log("%s writes %d to %s on the %v", sm.name, o.id, w.keys[k].name, o.side)
+			if w.tracing {
+				w.log("%s writes %d to %s on the %v", sm.name, o.id, w.keys[k].name, o.side)
+			}
 			if w.keys[k].set {
 				c.n.set(k, c.n.sh.st.vals[k].with(o.id))
 			} else {
@@ -143,12 +159,12 @@ func (o *op) reply(v any, safe bool, err error) {
 		o.park() // run again
 		return
 	case !o.write:
-		w.stats.reads++
+		w.stats.Reads++
 		w.oracle.read(o, v.(value))
 	case err != nil || !leased || !safe:
-		w.stats.unknown++ // its outcome is not known
+		w.stats.Unknown++ // its outcome is not known
 	default:
-		w.stats.acked++
+		w.stats.Acked++
 		w.oracle.ack(o)
 		sm.copy(o.key)
 	}
@@ -188,7 +204,7 @@ func (sm *simMember) take(p *pool, shard int, f func(*conn)) {
 			return
 		}
 		p.open = append(p.open, c)
-		readSide(&sm.proc, p.side, func(_ []Entry, r *Written) {
+		readSide(&sm.proc, p.side, func(r *Written) {
 			now := sm.now()
 			ok := r != nil && !p.closed && slices.ContainsFunc(sm.m.Standing(p.side), r.Current.Same) && sm.m.Lease(p.side).Valid(now) &&
 				(!p.both || sm.m.Lease(p.side.Other()).Valid(now))
@@ -213,39 +229,59 @@ func (sm *simMember) put(p *pool, c *conn) {
 	p.idle[c.n.sh.index] = append(p.idle[c.n.sh.index], c)
 }
 
-// copying is the mirror's work on one key: what was written is read and copied.
+// copying is the mirror's work on one key. A name waits in a queue, once; the
+// value is read when its turn comes, on the side that serves the key then.
 type copying struct {
-	queued, running bool
-	seq             int
-	from            Side
-	gens            [3]uint64
+	waits   bool
+	queued  int // what was begun when it came to wait
+	running bool
+	seq     int // of the copy that runs, as it was queued
+	from    Side
+	gens    [3]uint64
 }
 
 func (sm *simMember) gens() [3]uint64 {
 	return [3]uint64{Source: sm.m.Gen(Source), Target: sm.m.Gen(Target)}
 }
 
-// copy begins a copy of a key, or has it run again.
+// copy queues a key that was written.
 func (sm *simMember) copy(k int) {
 	cp := &sm.copies[k]
-	if cp.running {
-		cp.queued = true
-		return
-	}
-	from := sm.view[k].read
-	if from == None || !sm.m.Ready(sm.now()) || sm.w.chance(sm.w.plan.drop) {
+	if cp.waits || sm.w.chance(sm.w.plan.drop) {
 		return // the feed has its name
 	}
 	sm.begun++
-	*cp = copying{running: true, seq: sm.begun, from: from, gens: sm.gens()}
-	end := func() {
-		again := cp.queued
-		*cp = copying{}
-		if again {
-			sm.copy(k)
+	cp.waits, cp.queued = true, sm.begun
+	if !cp.running {
+		sm.after(sm.w.spread(100*time.Microsecond, 20*time.Millisecond), func() { sm.turn(k) })
+	}
+}
+
+// turn begins the copy of a key that waits. Under a hold, or without leases, it
+// goes on waiting.
+func (sm *simMember) turn(k int) {
+	cp := &sm.copies[k]
+	if !cp.waits || cp.running {
+		return
+	}
+	from := sm.view[k].write
+	if from == None || !sm.m.Ready(sm.now()) {
+		sm.after(sm.w.between(5*time.Millisecond, 100*time.Millisecond), func() { sm.turn(k) })
+		return
+	}
+	*cp = copying{running: true, seq: cp.queued, from: from, gens: sm.gens()}
+	sm.carry(k, func() {
+		cp.running = false
+		if cp.waits {
+			sm.after(0, func() { sm.turn(k) })
 		}
 		sm.duties()
-	}
+	})
+}
+
+// carry reads a key and writes it to the other side.
+func (sm *simMember) carry(k int, end func()) {
+	from := sm.copies[k].from
 	read := sm.pool(&sm.pools, from, false)
 	to := sm.pool(&sm.mirrors, from.Other(), true)
 	sm.gap(atCopy, func() {
@@ -281,7 +317,9 @@ func (sm *simMember) paste(k int, to *pool, v value, end func()) {
 				return
 			}
 			c.call(true, false, opTimeout, func() any {
-				sm.w.log("%s copies %v of %s to the %v", sm.name, v, sm.w.keys[k].name, to.side)
+				if sm.w.tracing {
+					sm.w.log("%s copies %v of %s to the %v", sm.name, v, sm.w.keys[k].name, to.side)
+				}
 				c.n.set(k, v)
 				return nil
 			}, func(_ any, _ bool, err error) {
@@ -294,13 +332,4 @@ func (sm *simMember) paste(k int, to *pool, v value, end func()) {
 			})
 		})
 	})
-}
-
-// copiesMoved drops queued copies of keys whose direction has changed.
-func (sm *simMember) copiesMoved() {
-	for k := range sm.w.keys {
-		if cp := &sm.copies[k]; cp.running && sm.view[k].read != cp.from {
-			cp.queued = false
-		}
-	}
 }

@@ -49,7 +49,9 @@ func (o *oracle) now(k int) *known { return o.keys[k].known }
 
 // ack takes an acknowledged write.
 func (o *oracle) ack(op *op) {
-	o.w.log("%s is told that write %d of %s is done", op.sm.name, op.id, o.w.keys[op.key].name)
+	if o.w.tracing {
+		o.w.log("%s is told that write %d of %s is done", op.sm.name, op.id, o.w.keys[op.key].name)
+	}
 	o.took(op.key, op.id)
 }
 
@@ -60,6 +62,7 @@ func (o *oracle) took(k, id int) {
 		return
 	}
 	wr.eff = o.w.t
+	o.w.touched |= 1 << k
 	inv := wr.inv
 	if n := len(h.effect); n > 0 {
 		inv = max(inv, h.effect[n-1].inv)
@@ -74,8 +77,10 @@ func (o *oracle) took(k, id int) {
 // taken effect before another was asked for that had itself taken effect before
 // the read began. A set shows every element that was there before.
 func (o *oracle) read(op *op, v value) {
-	o.w.log("%s reads %v of %s on the %v", op.sm.name, v, o.w.keys[op.key].name, op.side)
-	o.check(op.key, op.inv, op.must, v, op.sm.name+" on the "+op.side.String())
+	if o.w.tracing {
+		o.w.log("%s reads %v of %s on the %v", op.sm.name, v, o.w.keys[op.key].name, op.side)
+	}
+	o.check(op.key, op.inv, op.must, v, op.side, op.sm)
 	if o.w.plan.waits {
 		return // a read may show what a failover is about to lose
 	}
@@ -90,12 +95,19 @@ func (o *oracle) read(op *op, v value) {
 	}
 }
 
-func (o *oracle) check(k int, inv time.Duration, must *known, v value, who string) {
+// check is for a member, or for whoever may read there.
+func (o *oracle) check(k int, inv time.Duration, must *known, v value, side Side, sm *simMember) {
 	h := &o.keys[k]
+	who := func() string {
+		if sm == nil {
+			return "who may read on the " + side.String()
+		}
+		return sm.name + " on the " + side.String()
+	}
 	if o.w.keys[k].set {
 		for i, bits := range must.elements.set {
 			if i >= len(v.set) || bits&^v.set[i] != 0 {
-				o.w.fail("%s reads %v of %s, which has lost some of %v", who, v.set, o.w.keys[k].name, must.elements.set)
+				o.w.fail("%s reads %v of %s, which has lost some of %v", who(), v.set, o.w.keys[k].name, must.elements.set)
 				return
 			}
 		}
@@ -104,26 +116,47 @@ func (o *oracle) check(k int, inv time.Duration, must *known, v value, who strin
 	i := sort.Search(len(h.effect), func(i int) bool { return h.effect[i].at >= inv })
 	if i > 0 && h.writes[v.write].eff < h.effect[i-1].inv {
 		o.w.fail("%s reads write %d of %s, in effect at %v; a write asked for at %v had taken effect before %v, when the read began",
-			who, v.write, o.w.keys[k].name, h.writes[v.write].eff, h.effect[i-1].inv, inv)
+			who(), v.write, o.w.keys[k].name, h.writes[v.write].eff, h.effect[i-1].inv, inv)
 	}
 }
 
-// oneAuthority fails if two members with valid leases would write a key on
-// different sides.
-func (w *world) oneAuthority() {
+// everyKey is touched by what concerns them all.
+const everyKey = 1<<16 - 1
+
+// invariants hold after each step. They can only begin to fail for a key whose
+// values, acknowledgements or readers have changed; leases that end make nothing
+// worse.
+//
+//   - A key has one side on which members with valid leases may write it.
+//   - Whoever may read a key finds every write there that was acknowledged.
+func (w *world) invariants() {
 	for k := range w.keys {
-		side := None
+		if w.touched&(1<<k) == 0 {
+			continue
+		}
+		var reads, writes [3]bool // by side
 		for _, sm := range w.members {
-			s := sm.view[k].write
-			if s == None || sm.dead || w.t < sm.thaw || !sm.m.Lease(s).Valid(sm.now()) {
+			if sm.dead || w.t < sm.thaw {
 				continue
 			}
-			if side != None && side != s {
-				w.fail("%s may be written on both sides", w.keys[k].name)
+			v := sm.view[k]
+			if v.read == None && v.write == None {
+				continue
 			}
-			side = s
+			now := sm.now()
+			reads[v.read] = reads[v.read] || sm.m.Lease(v.read).Valid(now)
+			writes[v.write] = writes[v.write] || sm.m.Lease(v.write).Valid(now)
+		}
+		if writes[Source] && writes[Target] {
+			w.fail("%s may be written on both sides", w.keys[k].name)
+		}
+		for _, s := range Sides {
+			if sh := w.shards[s][w.keys[k].shard]; reads[s] && sh.master.up {
+				w.oracle.check(k, w.t+1, w.oracle.now(k), sh.st.vals[k], s, nil)
+			}
 		}
 	}
+	w.touched = 0
 }
 
 // granted checks at a grant that both sides are equal in what moves. A shard
@@ -156,6 +189,6 @@ func (w *world) final() {
 			return
 		}
 		v := w.shards[read][key.shard].st.vals[k]
-		w.oracle.check(k, w.t, w.oracle.now(k), v, "the end on the "+read.String())
+		w.oracle.check(k, w.t, w.oracle.now(k), v, read, nil)
 	}
 }

@@ -10,6 +10,7 @@ type plan struct {
 	rtt      time.Duration
 	spikes   float64
 	swallow  float64       // how many writes hang on the way
+	lose     float64       // how many packets are lost
 	drop     float64       // how many copies members leave out
 	lazy     time.Duration // how long the coordinator lets names lie
 	deaf     bool          // a kill reaches nobody; then members copy nothing
@@ -19,7 +20,8 @@ type plan struct {
 	hold     time.Duration
 	moves    int
 	until    time.Duration // faults and moves end then
-	quiet    time.Duration // the app ends then
+	late     bool          // an offer stays on the way until another move is held
+	busy     bool          // the app never rests during the last step
 	onStage  map[Stage][]func()
 	next     func(*world, Record) (Side, map[string]int)
 }
@@ -28,10 +30,11 @@ type plan struct {
 // faults come at random moments, or right after a record has changed.
 func (w *world) makePlan() {
 	p := &w.plan
+	p.onStage = map[Stage][]func(){}
 	p.rtt = w.spread(100*time.Microsecond, 3*time.Millisecond)
-	p.spikes = 0.0005 + 0.02*w.rng.Float64()*w.rng.Float64()
-	p.swallow = 0.02 * w.rng.Float64() * w.rng.Float64()
-	p.drop = 0.8 * w.rng.Float64()
+	p.spikes = w.share(2) + 0.0005
+	p.swallow = w.share(2)
+	p.drop = w.rng.Float64()
 	p.lazy = w.spread(20*time.Millisecond, 2*time.Second)
 	if p.deaf = w.chance(0.2); p.deaf {
 		p.drop, p.rtt = 1, w.spread(60*time.Microsecond, 500*time.Microsecond)
@@ -42,8 +45,14 @@ func (w *world) makePlan() {
 	p.hold = w.spread(150*time.Millisecond, 1500*time.Millisecond)
 	p.moves = 2 + w.rng.IntN(4)
 	p.until = 70 * time.Second
-	p.quiet = never
-	p.onStage = map[Stage][]func(){}
+	if p.lose = w.share(0.3); w.chance(0.5) {
+		p.lose = 0
+	}
+	p.busy = w.chance(0.01)
+	if p.late = !p.deaf && w.chance(0.05); p.late {
+		p.moves, p.drop, p.lazy = 6, 1, 2*time.Second
+		w.plan.onStage[Held] = append(w.plan.onStage[Held], w.lateOffer)
+	}
 	p.next = nextMove
 	w.in(w.spread(200*time.Millisecond, 5*time.Second), w.freezeSome)
 	if p.deaf {
@@ -129,6 +138,9 @@ func (w *world) changed(side Side, old, rec Record) {
 	}
 	w.log("the %v has epoch %d at %s by %s, cuts %v", side, rec.Epoch, stage, rec.Writer, rec.Cuts)
 	w.hot = w.t + 150*time.Millisecond
+	if stage == Committed {
+		w.committed[rec.Move.ID] = true
+	}
 	if stage == Granted && !old.At(rec.Move.ID, Granted) && rec.Epoch > old.Epoch {
 		w.granted(side.Other(), w.beforeCommit(side, rec.Move))
 	}
@@ -160,10 +172,10 @@ func (w *world) beforeCommit(taker Side, mv *Move) Record {
 
 // acked tells the coordinator of a new acknowledgement.
 func (w *world) acked(side Side, e Entry) {
-	if w.lastAck[e.ID] == e.Ack {
+	line := w.shards[side][0].st.roll[e.ID]
+	if line.Ack == e.Ack {
 		return
 	}
-	w.lastAck[e.ID] = e.Ack
 	w.log("%s acknowledges %v to the %v", e.ID, e.Ack, side)
 	for _, c := range w.coords {
 		if w.chance(0.9) {
@@ -174,7 +186,7 @@ func (w *world) acked(side Side, e Entry) {
 
 func (n *node) cas(ch Change, lock string) Record {
 	sh := n.sh
-	if lock != "" && sh.st.lock != lock {
+	if lock != "" && sh.st.lock.id != lock {
 		return sh.st.rec
 	}
 	if old := sh.st.rec; old.Same(ch.Old) {
@@ -227,11 +239,21 @@ func nextMove(w *world, r Record) (Side, map[string]int) {
 	return Target, map[string]int{"w": 0}
 }
 
-// moved counts how moves end.
-func (w *world) moved(e MoveEnd) {
-	if e.Committed {
-		w.stats.committed++
-	} else {
-		w.stats.aborted++
+// moved counts how moves end, and fails if the verdict is not what the giver's
+// record says.
+func (w *world) moved(m *Mover, e MoveEnd) {
+	sh := w.shards[m.giver][0]
+	switch {
+	case !e.Committed && sh.master.up && sh.st.rec.At(m.cfg.ID, Committed):
+		w.fail("the move %s is told to be aborted (%s), and is committed", m.cfg.ID, e.Reason)
+	case e.Committed && !w.committed[m.cfg.ID]:
+		w.fail("the move %s is told to be committed, and never was", m.cfg.ID)
+	case !e.Committed:
+		w.stats.Aborted++
+	case m.giver == Target:
+		w.stats.Rollbacks++
+		fallthrough
+	default:
+		w.stats.Committed++
 	}
 }

@@ -87,12 +87,12 @@ func (c *simCoord) worker() {
 				end(err)
 				return
 			}
-			c.gap(atRepair, func() { c.repair(k, from.Other(), v, end) })
+			c.repair(k, from.Other(), v, end)
 		})
 		return
 	}
 	if c.w.t > c.w.hot {
-		d += 50 * time.Millisecond
+		d += 100 * time.Millisecond
 	}
 	c.after(d, c.worker)
 }
@@ -121,9 +121,19 @@ func (c *simCoord) compare(k int, from Side, f func(v value, differ bool, err er
 }
 
 func (c *simCoord) repair(k int, to Side, v value, f func(error)) {
-	c.w.stats.repairs++
+	if !c.mine() {
+		f(errRefused)
+		return
+	}
+	c.w.stats.Repairs++
+	c.gap(atRepair, func() { c.mend(k, to, v, f) })
+}
+
+func (c *simCoord) mend(k int, to Side, v value, f func(error)) {
 	c.call(c.w.shards[to][c.w.keys[k].shard], true, false, func(n *node) any {
-		c.w.log("%s repairs %s on the %v to %v", c.name, c.w.keys[k].name, to, v)
+		if c.w.tracing {
+			c.w.log("%s repairs %s on the %v to %v", c.name, c.w.keys[k].name, to, v)
+		}
 		n.set(k, v)
 		return nil
 	}, func(_ any, _ *node, _ bool, err error) { f(err) })

@@ -40,8 +40,7 @@ type state struct {
 	vals map[int]value
 	rec  Record
 	roll map[string]Entry
-	lock string // the coordinator
-	beat int    // of the lock
+	lock simHolder // the coordinator
 }
 
 func (s *state) clone() state {
@@ -94,6 +93,7 @@ func newShard(w *world, side Side, index, replicas int, first Record) *shard {
 }
 
 func (sh *shard) boot() {
+	sh.w.touched = everyKey
 	sh.runs++
 	sh.master = &node{sh: sh, up: true, runID: sh.side.String() + string(rune('0'+sh.index)) + "/" + string(rune('a'+sh.runs))}
 }
@@ -134,6 +134,18 @@ func (sh *shard) safe() time.Duration {
 	return at
 }
 
+// waitFor bounds a WAIT.
+const waitFor = 200 * time.Millisecond
+
+// confirm is a WAIT for every replica: when it answers, and whether all have it.
+func (sh *shard) confirm() (at time.Duration, safe bool) {
+	if at = sh.safe(); at <= sh.w.t+waitFor {
+		return at, true
+	}
+	sh.w.stats.Short++
+	return sh.w.t + waitFor, false
+}
+
 // hang keeps a replica, or all, from taking anything for a while. They stay
 // online: a server needs a minute to notice.
 func (sh *shard) hang(d time.Duration, all bool) {
@@ -162,7 +174,7 @@ func (sh *shard) failOver(down time.Duration) {
 		return
 	}
 	w := sh.w
-	w.stats.failovers++
+	w.stats.Failovers++
 	sh.lastFail = w.t
 	sh.master.die()
 	if len(sh.replicas) > 0 {
@@ -205,6 +217,7 @@ func (n *node) die() {
 // set writes a key, and tells the feeds.
 func (n *node) set(k int, v value) {
 	n.sh.apply(func(s *state) { s.vals[k] = v })
+	n.sh.w.touched |= 1 << k
 	for _, f := range n.feeds {
 		f.name(k)
 	}
@@ -221,6 +234,9 @@ type feed struct {
 
 func (f *feed) name(k int) {
 	w := f.c.w
+	if f.c.dead {
+		return
+	}
 	f.last = max(f.last, w.t+f.lag+f.c.delay(f.n.sh))
 	w.at(f.last, func() { f.c.do(func() { f.c.named(f, k) }) })
 }

@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"time"
 )
@@ -20,7 +21,6 @@ type world struct {
 	t      time.Duration // the true time, which nobody in the world can read
 	q      []event
 	seq    uint64
-	conns  int
 	nonces int
 
 	plan    plan
@@ -31,10 +31,14 @@ type world struct {
 	oracle  oracle
 	hot     time.Duration // until when the app works hard
 	healed  bool
-	aim     Side // whose record was changed last
+	step    *lastStep // once all has settled
+	aim     Side      // whose record was changed last
+
+	drawer *call // an offer that is on its way for long
 
 	cutsBefore map[string]map[string]int // by move
-	lastAck    map[string]Ack            // by member
+	committed  map[string]bool           // by move
+	touched    uint16                    // keys of which the invariants may say something new
 
 	failure string
 	tracing bool
@@ -45,7 +49,12 @@ type world struct {
 // stats tell what a run has come to, so that a simulation that tests nothing is
 // noticed.
 type stats struct {
-	acked, reads, committed, aborted, fences, failovers, frozen, putBacks, wishes, repairs, unknown, boots, resumed, events int
+	Acked, Reads, Unknown, Repairs             int // of the app, and of the coordinators
+	Committed, Rollbacks, Aborted, Resumed     int // moves
+	Fences, PutBacks, Wishes, Short            int // of the protocol; short is what WAIT did not confirm
+	Frozen, Failovers, Boots, Lost, LateOffers int // faults
+	Steps, Finished                            int // last steps, and those that ended the migration
+	Events                                     int
 }
 
 type event struct {
@@ -77,8 +86,8 @@ func (w *world) at(t time.Duration, f func()) {
 
 func (w *world) in(d time.Duration, f func()) { w.at(w.t+d, f) }
 
-// step runs the next event.
-func (w *world) step() {
+// next runs the next event, and looks at what it has changed.
+func (w *world) next() {
 	ev := w.q[0]
 	n := len(w.q) - 1
 	w.q[0] = w.q[n]
@@ -99,8 +108,11 @@ func (w *world) step() {
 		i = c
 	}
 	w.t = ev.at
-	w.stats.events++
+	w.stats.Events++
 	ev.f()
+	if w.touched != 0 {
+		w.invariants()
+	}
 }
 
 // run goes on until a time, or until done says so, or something is wrong.
@@ -113,7 +125,7 @@ func (w *world) run(until time.Duration, done func() bool) {
 			}
 			look = w.t + 50*time.Millisecond
 		}
-		w.step()
+		w.next()
 	}
 	if w.failure == "" {
 		w.t = until
@@ -137,13 +149,20 @@ func (w *world) between(lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(w.rng.Int64N(int64(hi-lo)))
 }
 
-// spread draws a duration from [lo, hi), each order of magnitude being as likely.
+// spread draws a duration from [lo, hi), each doubling being as likely. It counts
+// in integers, so that a seed is the same on every machine.
 func (w *world) spread(lo, hi time.Duration) time.Duration {
-	a, b := math.Log(float64(lo)), math.Log(float64(hi))
-	return time.Duration(math.Exp(a + w.rng.Float64()*(b-a)))
+	octaves := bits.Len64(uint64((hi - 1) / lo))
+	from := lo << w.rng.IntN(octaves)
+	return w.between(from, min(2*from, hi))
 }
 
 func (w *world) chance(p float64) bool { return w.rng.Float64() < p }
+
+// share draws a part of one, up to percent in a hundred; small ones are likelier.
+func (w *world) share(percent float64) float64 {
+	return w.rng.Float64() * w.rng.Float64() * (percent / 100)
+}
 
 func (w *world) nonce() string {
 	w.nonces++
@@ -157,7 +176,7 @@ type proc struct {
 	name    string
 	dead    bool
 	thaw    time.Duration // frozen until then
-	rate    float64       // of its clocks
+	rate    time.Duration // of its clocks, in millionths
 	asleep  time.Duration // that its monotonic clock has not counted
 	offset  time.Duration // of its wall clock
 	stop    time.Duration // to be frozen for this long at a gap
@@ -171,11 +190,11 @@ type proc struct {
 type lateness struct{ by, until time.Duration }
 
 func newProc(w *world, name string) proc {
-	return proc{w: w, name: name, rate: 0.98 + 0.04*w.rng.Float64(), offset: w.between(0, time.Hour)}
+	return proc{w: w, name: name, rate: 980_000 + time.Duration(w.rng.IntN(40_000)), offset: w.between(0, time.Hour)}
 }
 
 func (p *proc) now() Instant {
-	scale := func(d time.Duration) time.Duration { return time.Duration(float64(d) * p.rate) }
+	scale := func(d time.Duration) time.Duration { return d / 1000 * p.rate / 1000 }
 	return Instant{Mono: time.Hour + scale(p.w.t-p.asleep), Wall: 1000*time.Hour + scale(p.w.t) + p.offset}
 }
 
@@ -238,10 +257,13 @@ func (p *proc) freeze(d time.Duration, suspend bool) {
 	if p.dead || p.w.t < p.thaw {
 		return
 	}
-	p.w.stats.frozen++
+	p.w.stats.Frozen++
 	p.w.log("%s frozen for %v at spot %d, suspended %v", p.name, d, p.stopAt, suspend)
 	p.thaw = p.w.t + d
-	if suspend {
-		p.w.at(p.thaw, func() { p.asleep += d })
-	}
+	p.w.at(p.thaw, func() {
+		if suspend {
+			p.asleep += d
+		}
+		p.w.touched = everyKey
+	})
 }
