@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
@@ -31,7 +32,8 @@ func NewClusterSide(client redis.UniversalClient) *Side {
 
 // Capabilities are what a side was found able to do.
 type Capabilities struct {
-	// Dump says that DUMP gives a payload for a key of any type.
+	// Dump says that DUMP gives a payload for a key of any type, and that MEMORY
+	// USAGE tells beforehand how large it is about to be.
 	Dump bool
 	// Restore says that RESTORE takes such a payload, with an absolute expiry.
 	// Where one side has no Dump or the other no Restore, values are read and
@@ -46,7 +48,9 @@ type Capabilities struct {
 }
 
 // Capabilities returns what the side can do. It is tried once, on a key of our
-// own that is never left behind, and remembered.
+// own that is never left behind, and remembered. A server that is out of memory,
+// loads its data or is a replica at the moment has not told what it can do: that
+// is an error, and is not remembered.
 func (s *Side) Capabilities(ctx context.Context) (Capabilities, error) {
 	s.mu.Lock()
 	caps, probed := s.caps, s.probed
@@ -80,13 +84,14 @@ func probe(ctx context.Context, client redis.UniversalClient) (caps Capabilities
 	pipe.Del(ctx, probeKey)
 	expire := pipe.Do(ctx, "pexpiretime", probeKey)
 	script := pipe.Do(ctx, "eval_ro", "return redis.call('xinfo', 'help')[1]", 1, probeKey)
+	memory := pipe.Do(ctx, "memory", "usage", probeKey)
 	_, _ = pipe.Exec(ctx) // each reply is looked at below
-	for _, cmd := range []*redis.Cmd{sound, broken, expire, script} {
-		if cmd.Err() != nil && !isReply(cmd.Err()) {
+	for _, cmd := range []*redis.Cmd{sound, broken, expire, script, memory} {
+		if cmd.Err() != nil && (!isReply(cmd.Err()) || OfState(cmd.Err())) {
 			return caps, cmd.Err()
 		}
 	}
-	caps.Dump = broken.Err() != nil
+	caps.Dump = broken.Err() != nil && (memory.Err() == nil || errors.Is(memory.Err(), redis.Nil))
 	caps.Restore = sound.Err() == nil && broken.Err() != nil
 	caps.ExpireTime = expire.Err() == nil
 	caps.ReadOnlyScripts = script.Err() == nil
@@ -98,4 +103,16 @@ func probe(ctx context.Context, client redis.UniversalClient) (caps Capabilities
 func isReply(err error) bool {
 	_, ok := errors.AsType[redis.Error](err)
 	return ok
+}
+
+// states begin the replies of a server that refuses for what it is at the moment,
+// not for what it was asked.
+var states = []string{
+	"OOM", "LOADING", "BUSY", "MISCONF", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "NOREPLICAS", "MOVED", "ASK",
+}
+
+// OfState reports whether a server refused for the state that it is in, which may
+// pass: such an answer says nothing of what it can do, or allows.
+func OfState(err error) bool {
+	return slices.ContainsFunc(states, func(word string) bool { return redis.HasErrorPrefix(err, word+" ") })
 }

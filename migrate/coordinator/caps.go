@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/control"
+	"github.com/transload/transload/internal/keysync"
 	"github.com/transload/transload/topology"
 )
 
@@ -30,7 +31,9 @@ type Capabilities struct {
 // Fence reports whether a process's connections can be listed and killed.
 func (c Capabilities) Fence() bool { return c.List }
 
-// probe tries what a side can do, with arguments that change nothing.
+// probe tries what a side can do, with arguments that change nothing. A server
+// that refuses for the state that it is in (busy with a script, out of memory) has
+// not told: it is not to be taken for one that lacks a feed or a fence.
 func probe(ctx context.Context, client *topology.Client) (Capabilities, error) {
 	node, err := client.MasterFor(ctx, control.Reserved)
 	if err != nil {
@@ -52,7 +55,7 @@ func probe(ctx context.Context, client *topology.Client) (Capabilities, error) {
 	info := p.Info(ctx, "server")
 	cmds, err := p.Exec(ctx)
 	for _, cmd := range cmds {
-		if e := cmd.Err(); e != nil && !isReply(e) {
+		if e := cmd.Err(); e != nil && (!isReply(e) || keysync.OfState(e) && cmd != restore) {
 			return Capabilities{}, e
 		}
 	}
