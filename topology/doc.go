@@ -156,6 +156,10 @@
 // they may lack are those that a failover may lose. This is the one case in which
 // an own write may not be seen.
 //
+// A pipeline that was not sent leaves its error on every command of it, whatever
+// the reason: go-redis does so for errors of the network alone, and a server that
+// refuses a handshake would make writes look done that it never had.
+//
 // Passwords are kept as Secret, which prints as "***" whichever way it is
 // printed. Errors name the setting at fault and never its value.
 package topology

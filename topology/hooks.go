@@ -3,6 +3,7 @@ package topology
 import (
 	"context"
 	"net"
+	"slices"
 	"syscall"
 
 	"github.com/redis/go-redis/v9"
@@ -30,6 +31,30 @@ func (wrapHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return n
 
 func (wrapHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
+}
+
+// An unsentHook gives the error with which a pipeline was not sent to each of its
+// commands. Where a server refuses the handshake of a new connection (the password
+// is another, it has too many clients), go-redis returns that from Exec alone: it
+// takes any server's answer for the reply to one of the commands. Who looks at
+// each command then finds no error, and believes that it was carried out.
+type unsentHook struct{}
+
+func (unsentHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (unsentHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (unsentHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if err == nil || slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
+			return err
+		}
+		for _, cmd := range cmds {
+			cmd.SetErr(err)
+		}
+		return err
+	}
 }
 
 // An errorHook shows how each command that is sent has ended, nil for well.

@@ -216,6 +216,7 @@ func (c *Client) openCluster(s settings) *redis.ClusterClient {
 // addHooks adds what options ask for. The wrapper goes last, which is innermost,
 // so that the hooks of WithHook see wrapped connections.
 func addHooks(rdb *redis.Client, s settings) {
+	rdb.AddHook(unsentHook{})
 	for _, f := range s.clients {
 		f(rdb)
 	}
