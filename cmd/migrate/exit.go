@@ -76,6 +76,9 @@ func outcomeOf(err error) outcome {
 		o.Code, o.Gate, o.Figure, o.Next = codeRefused, r.Gate, r.Figure, r.Next
 		o.Error = fmt.Sprintf("refused: %s: %s", r.Gate, r.Figure)
 	}
+	if s, ok := errors.AsType[*coordinator.SideError](err); ok {
+		o.Next = s.Next
+	}
 	if u, ok := errors.AsType[*usageError](err); ok {
 		o.Code, o.Next = codeUsage, u.next
 	}

@@ -141,6 +141,17 @@ func (m *Mover) waitingFor(stage Stage) string {
 	return out
 }
 
+// Unfenced names the members that have said nothing for longer than a lease can
+// last, and that were not fenced.
+func (m *Mover) Unfenced(now Instant) (out []string) {
+	for _, id := range m.ids() {
+		if w := m.watch[id]; !w.fenced && now.Since(w.changed) >= SilentFor {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // ids returns the members in a fixed order, so that a simulation's seed repeats.
 func (m *Mover) ids() []string {
 	ids := make([]string, 0, len(m.watch))

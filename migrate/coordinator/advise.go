@@ -45,6 +45,9 @@ func (b *bench) advise(st *Status, errs [3]error) {
 
 func (b *bench) blockers(st *Status, block func(string, ...any)) {
 	for _, s := range protocol.Sides {
+		if f := b.facts[s]; f.Full {
+			block("the %v has no room left and takes no writes (%s of %s are used): %s", s, bytes(f.Used), bytes(f.Max), raiseMemory)
+		}
 		if b.lost[s] && b.recs.owns(s) {
 			block("%s; moves are refused: %s", lossText(s), wayOut(s))
 		}

@@ -219,9 +219,12 @@ func (k *checker) judgeLacks(f *sideFacts) {
 	}
 }
 
-// orRights returns what check would refuse, if a side has answered that its user
-// may not run something; else the error.
-func (c *Coordinator) orRights(ctx context.Context, err error) error {
+// withNext adds what is to be done about a side that answered with an error. If
+// its user may not run something, that is what check would refuse.
+func (c *Coordinator) withNext(ctx context.Context, err error) error {
+	if next, ok := nextForReply(err); ok {
+		err = &SideError{Err: err, Next: next}
+	}
 	if !redis.HasErrorPrefix(err, "NOPERM") && !redis.HasErrorPrefix(err, "The user executing the script") {
 		return err
 	}

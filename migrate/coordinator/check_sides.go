@@ -61,19 +61,36 @@ func (f *sideFacts) countMasters() (n int) {
 	return n
 }
 
-// nextForReach tells what to do about a side that does not answer.
+// nextForReach tells what to do about a side that does not answer, or not well.
 func nextForReach(err error) string {
-	switch {
-	case redis.IsAuthError(err) || redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH"):
-		return "set user name and password as the server has them"
-	case redis.HasErrorPrefix(err, "CLUSTERDOWN"):
-		return "mend the cluster: it says that slots have no master"
-	case redis.HasErrorPrefix(err, "NOPERM"):
-		return "let this user run what a migration needs; docs/check.md lists it"
-	case redis.HasErrorPrefix(err, "LOADING"):
-		return "wait until the server has loaded its data"
+	if next, ok := nextForReply(err); ok {
+		return next
 	}
 	return "see that it runs, and that address, firewall, TLS and password are right"
+}
+
+// nextForReply tells what to do about a server that answered with an error, if
+// the error says it.
+func nextForReply(err error) (next string, ok bool) {
+	switch {
+	case redis.IsAuthError(err) || redis.HasErrorPrefix(err, "WRONGPASS") || redis.HasErrorPrefix(err, "NOAUTH"):
+		next = "set user name and password as the server has them"
+	case redis.HasErrorPrefix(err, "CLUSTERDOWN"):
+		next = "mend the cluster: it says that slots have no master"
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		next = "let this user run what a migration needs; docs/check.md lists it"
+	case redis.HasErrorPrefix(err, "LOADING"):
+		next = "wait until the server has loaded its data"
+	case redis.IsOOMError(err):
+		next = "raise maxmemory: the server has no room left, not even for what the migration keeps there"
+	case redis.HasErrorPrefix(err, "MISCONF"):
+		next = "see the server's log: it cannot save its data, and refuses writes"
+	case redis.IsNoReplicasError(err):
+		next = "bring replicas back, or lower min-replicas-to-write: the server refuses writes"
+	case redis.HasErrorPrefix(err, "BUSY "):
+		next = "wait until the script that the server runs is over, or end it with SCRIPT KILL"
+	}
+	return next, next != ""
 }
 
 // judgeSame refuses one Redis that was given twice. Run ids tell it; where there

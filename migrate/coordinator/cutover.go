@@ -58,10 +58,7 @@ func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResu
 		if len(goal) == 0 {
 			continue
 		}
-		if err := t.waitObeyed(ctx); err != nil { // right after a move a member may not have said so yet
-			return res, err
-		}
-		if err := t.waitPassed(ctx, stuckFor); err != nil {
+		if err := t.waitReady(ctx, protocol.Target); err != nil {
 			return res, err
 		}
 		if res.Gates, err = t.gates(ctx, protocol.Source, goal, req.Care); err != nil {
@@ -76,6 +73,18 @@ func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResu
 		}
 	}
 	return res, nil
+}
+
+// waitReady waits for the members, and for the sync, before a move to a side. A
+// side that has no room left takes no copies: it is not waited for.
+func (t *term) waitReady(ctx context.Context, taker protocol.Side) error {
+	if err := hasRoom(taker, factsOf(ctx, t.sides[taker])); err != nil {
+		return err
+	}
+	if err := t.waitObeyed(ctx); err != nil { // right after a move a member may not have said so yet
+		return err
+	}
+	return t.waitPassed(ctx, stuckFor)
 }
 
 func (t *term) goal(only []string, cut int) map[string]int { return goalOf(t.known(), only, cut) }

@@ -42,6 +42,17 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("refused: %s: %s; next: %s", r.Gate, r.Figure, r.Next)
 }
 
+// A SideError is a side that answers, and lets nothing be done as it is now: the
+// password is another, or it has no memory.
+type SideError struct {
+	Err  error
+	Next string // what to do about it
+}
+
+func (e *SideError) Unwrap() error { return e.Err }
+
+func (e *SideError) Error() string { return e.Err.Error() }
+
 func refuse(gate, next, figure string, args ...any) error {
 	return &Refusal{Gate: gate, Next: next, Figure: fmt.Sprintf(figure, args...)}
 }

@@ -21,6 +21,7 @@ type facts struct {
 	Version  string
 	Used     int64 // bytes of memory
 	Max      int64 // 0: no bound
+	Full     bool  // a master has no room left, and evicts nothing
 	Policy   string
 	Evicted  int64
 	Masters  int
@@ -83,6 +84,9 @@ func (f *facts) add(info string, trip, skew time.Duration) {
 	f.Used += number(m["used_memory"])
 	f.Max += number(m["maxmemory"])
 	f.Policy = m["maxmemory_policy"]
+	if most := number(m["maxmemory"]); most > 0 && number(m["used_memory"]) >= most && f.Policy == "noeviction" {
+		f.Full = true
+	}
 	f.Evicted += number(m["evicted_keys"])
 	f.Trip = max(f.Trip, trip)
 	if skew.Abs() > f.Skew.Abs() {

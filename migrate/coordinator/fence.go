@@ -112,6 +112,17 @@ func below(list string, names map[string]bool, mark int64) (ids []int64) {
 	return ids
 }
 
+// pastSilent tells how to go on where members are silent and nobody can be fenced.
+// Only a human can know that a process has ended: its line is taken off by hand.
+func (t *term) pastSilent(ids []string) string {
+	if len(ids) == 0 || t.sides[protocol.Source].caps.Fence() && t.sides[protocol.Target].caps.Fence() {
+		return ""
+	}
+	return fmt.Sprintf("; they are silent (%s), and connections cannot be listed and killed on both sides, so that nobody can be fenced: "+
+		"make sure that these processes have ended, then HDEL %s with their names, on both sides",
+		some(ids, 3), t.sides[protocol.Source].store.Keys().Roll)
+}
+
 // infoField returns one field of an INFO reply.
 func infoField(info, field string) string {
 	for line := range strings.Lines(info) {

@@ -82,6 +82,7 @@ type bench struct {
 	about  map[string]migrate.About
 	census map[string]migrate.Census
 	others [3][]bypass
+	hidden error         // why the connections of some side could not be listed
 	began  time.Time     // of shadow
 	soaked time.Time     // since when the target answers all
 	lost   [3]bool       // by side: it came back without its record
@@ -110,7 +111,9 @@ func (c *Coordinator) look(ctx context.Context, t *term, from protocol.Side, goa
 		if err := b.members(ctx, sides[s]); err != nil {
 			return nil, fmt.Errorf("coordinator: %w", err)
 		}
-		b.others[s] = bypasses(ctx, sides[s], c.opts.Name)
+		if b.others[s], err = bypasses(ctx, sides[s], c.opts.Name); err != nil {
+			b.hidden = fmt.Errorf("%v: %w", s, err)
+		}
 		b.times(ctx, sides[s])
 	}
 	if t != nil {

@@ -32,15 +32,27 @@ func (b *bench) serverGates() {
 	b.memoryGate(taker, f)
 }
 
-func (b *bench) memoryGate(taker interface{ String() string }, f facts) {
-	name := "memory of the " + taker.String()
+// hasRoom refuses a side that takes no write any more.
+func hasRoom(s protocol.Side, f facts) error {
+	if !f.Full {
+		return nil
+	}
+	return refuse(memoryOf(s), raiseMemory, "%s of %s are used: it takes no writes", bytes(f.Used), bytes(f.Max))
+}
+
+func memoryOf(s protocol.Side) string { return "memory of the " + s.String() }
+
+const raiseMemory = "raise maxmemory"
+
+func (b *bench) memoryGate(taker protocol.Side, f facts) {
+	name := memoryOf(taker)
 	if f.Max == 0 {
 		b.add(name, OK, "", "", "%s used, no bound is set", bytes(f.Used))
 		return
 	}
 	bound := int64(b.care.Limits.Memory * float64(f.Max))
 	if f.Used > bound {
-		b.add(name, Refused, "at most "+bytes(bound), "raise maxmemory", "%s of %s are used", bytes(f.Used), bytes(f.Max))
+		b.add(name, Refused, "at most "+bytes(bound), raiseMemory, "%s of %s are used", bytes(f.Used), bytes(f.Max))
 		return
 	}
 	b.judge(name, f.Policy == "" || f.Policy == "noeviction", Warn, "",

@@ -134,11 +134,11 @@ type asking struct {
 // leader returns who holds the lock now: on the source, or on the target if the
 // source does not say.
 func (c *Coordinator) leader(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
 	var errs error
 	for _, s := range protocol.Sides {
-		h, err := c.sides[s].store.LockHolder(ctx)
+		ask, cancel := context.WithTimeout(ctx, askFor) // each its own: a source that hangs must not use up the target's
+		h, err := c.sides[s].store.LockHolder(ask)
+		cancel()
 		if err == nil && h.ID != "" {
 			return h.ID, nil
 		}
@@ -237,11 +237,11 @@ func (b *beats) look(ctx context.Context) error {
 	if b.clock.start.IsZero() {
 		b.clock.start = time.Now()
 	}
-	ctx, cancel := context.WithTimeout(ctx, askFor)
-	defer cancel()
 	alive, known := false, false
 	for _, s := range protocol.Sides {
-		h, err := b.c.sides[s].store.LockHolder(ctx)
+		ask, cancel := context.WithTimeout(ctx, askFor)
+		h, err := b.c.sides[s].store.LockHolder(ask)
+		cancel()
 		if err != nil {
 			continue
 		}

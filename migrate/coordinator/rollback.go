@@ -44,10 +44,7 @@ func (t *term) rollback(ctx context.Context, req RollbackRequest) (res RollbackR
 	case protocol.Shadow:
 		err = t.off(ctx)
 	case protocol.Cutover, protocol.Soak:
-		if err := t.waitObeyed(ctx); err != nil {
-			return res, err
-		}
-		if err := t.waitPassed(ctx, stuckFor); err != nil {
+		if err := t.waitReady(ctx, protocol.Source); err != nil {
 			return res, err
 		}
 		goal := t.goal(nil, 0)

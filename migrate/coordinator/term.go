@@ -79,10 +79,10 @@ func (c *Coordinator) lead(ctx context.Context, verb string) (context.Context, *
 		return nil, nil, errors.Join(err, t.close())
 	}
 	if err := probeAll(ctx, t.sides); err != nil {
-		return nil, nil, errors.Join(c.orRights(ctx, err), t.close())
+		return nil, nil, errors.Join(c.withNext(ctx, err), t.close())
 	}
 	if err := t.take(ctx, verb); err != nil {
-		return nil, nil, errors.Join(c.orRights(ctx, err), t.close())
+		return nil, nil, errors.Join(c.withNext(ctx, err), t.close())
 	}
 	ctx, t.end = context.WithCancelCause(ctx)
 	for _, s := range protocol.Sides {
