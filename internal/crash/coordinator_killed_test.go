@@ -32,6 +32,26 @@ func TestCoordinatorKilledLosesNothing(t *testing.T) {
 	}
 }
 
+// TestCoordinatorKilledInEveryModeLosesNothing is the same to a target in each
+// mode, and on the way back.
+func TestCoordinatorKilledInEveryModeLosesNothing(t *testing.T) {
+	long(t)
+	for _, mode := range modes {
+		for _, from := range protocol.Sides {
+			for _, s := range steps {
+				for _, wh := range whens {
+					t.Run(fmt.Sprintf("%s_from_%v_%s_%s", mode.name, from, wh, s), func(t *testing.T) {
+						t.Parallel()
+						rest := turn(t)
+						m := begin(t, standalone(t, redistest.Options{}), mode.start(t, redistest.Options{}))
+						m.coordinatorKilled(s, wh, from, rest)
+					})
+				}
+			}
+		}
+	}
+}
+
 // coordinatorKilled kills a coordinator that moves everything away from a side.
 func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side, rest func()) {
 	t := m.t
@@ -66,15 +86,6 @@ func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side, rest 
 		t.Errorf("got %v, %+v; want soak, and no move", st.Phase, st.Moving)
 	}
 	m.work(20, within)
-	unhurt(t, m.verdict())
-}
-
-// wait waits for a moment that must come.
-func wait(t *testing.T, moment <-chan struct{}, missed string) {
-	t.Helper()
-	select {
-	case <-moment:
-	case <-time.After(within):
-		t.Fatal(missed)
-	}
+	m.verdict()
+	m.unhurt(m.members...)
 }

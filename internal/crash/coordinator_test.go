@@ -22,6 +22,7 @@ type order struct {
 	Verb string        // shadow, cutover, rollback or finish
 	To   []int         // of a cutover
 	Hold time.Duration // the default is 2s: a busy machine, and the race detector
+	Rate int           // of a pass, in keys a second; the default is no bound
 }
 
 // An outcome is what it came to.
@@ -64,6 +65,7 @@ func beCoordinator() int {
 
 func obey(ctx context.Context, o order) (out outcome) {
 	opts := options(o.Hold)
+	opts.Rate = o.Rate
 	opts.Progress = func(p coordinator.Progress) {
 		if p.Equal {
 			fmt.Println("equal")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -44,17 +45,14 @@ func begin(t *testing.T, source, target *place) *migration {
 func (m *migration) app(n int) {
 	m.t.Helper()
 	for range n {
-		m.join(nil)
+		m.join(busy(), nil)
 	}
 }
 
-// join starts one more member; env may lead it other ways.
-func (m *migration) join(env map[string]string) *member {
+// join starts one more member, with so many operations a second; env may lead it
+// other ways.
+func (m *migration) join(rate int, env map[string]string) *member {
 	m.t.Helper()
-	rate := 10
-	if isLong() {
-		rate = 100
-	}
 	one := startMember(m.t, fmt.Sprintf("m%d", len(m.members)+len(m.ended)), rate, m.env, env)
 	m.members = append(m.members, one)
 	return one
@@ -63,13 +61,8 @@ func (m *migration) join(env map[string]string) *member {
 // leave takes a member that has ended, or will, off those that must work. Its
 // journal still counts.
 func (m *migration) leave(one *member) {
-	for i, x := range m.members {
-		if x == one {
-			m.members = append(m.members[:i:i], m.members[i+1:]...)
-			m.ended = append(m.ended, one)
-			return
-		}
-	}
+	m.members = slices.DeleteFunc(m.members, func(x *member) bool { return x == one })
+	m.ended = append(m.ended, one)
 }
 
 // operator opens a coordinator in this process: for verbs that nobody attacks.
@@ -203,8 +196,8 @@ func (m *migration) work(writes int, limit time.Duration) {
 }
 
 // verdict ends the app and judges it by all journals, held against the side that
-// has the authority now. What the app was shown is for the row to judge.
-func (m *migration) verdict() load.Verdict {
+// has the authority now. What the app was shown is for unhurt to judge.
+func (m *migration) verdict() {
 	m.t.Helper()
 	for _, one := range m.members {
 		if err := one.end(); err != nil {
@@ -212,7 +205,7 @@ func (m *migration) verdict() load.Verdict {
 		}
 	}
 	var journals []*load.Journal
-	for _, one := range append(m.members, m.ended...) {
+	for _, one := range slices.Concat(m.members, m.ended) {
 		journals = append(journals, one.read())
 	}
 	v, err := load.Check(m.t.Context(), m.authority(), journals...)
@@ -223,7 +216,6 @@ func (m *migration) verdict() load.Verdict {
 	if !v.OK() || v.Acknowledged == 0 {
 		m.t.Errorf("got verdict %+v; want nothing lost", v)
 	}
-	return v
 }
 
 // authority returns a plain client of the side that answers for all keys. Where
@@ -254,11 +246,28 @@ func (m *migration) plain(s protocol.Side) *topology.Client {
 	return open(m.t, config(m.t, m.env, s))
 }
 
-// unhurt fails the test if the app was shown an error.
-func unhurt(t *testing.T, v load.Verdict) {
-	t.Helper()
-	if len(v.Errors) > 0 {
-		t.Errorf("the app was shown %v; want no error", v.Errors)
+// unhurt fails the test if these members' apps were shown an error. They must have
+// ended.
+func (m *migration) unhurt(list ...*member) {
+	m.t.Helper()
+	for _, one := range list {
+		if j := one.read(); len(j.Errors) > 0 {
+			m.t.Errorf("the app of %s was shown %v; want no error", one.who, j.Errors)
+		}
+	}
+}
+
+// equal fails the test if the sides differ while nobody shadows and the app rests:
+// what came late to either of them shows. Keys that a script writes without declaring them are left
+// to who shadows.
+func (m *migration) equal() {
+	m.t.Helper()
+	rep, err := m.operator().Verify(m.t.Context(), coordinator.VerifyRequest{})
+	if err != nil && !errors.Is(err, coordinator.ErrDiffer) {
+		m.t.Fatal(err)
+	}
+	if delete(rep.Workloads, "pubsub"); len(rep.Workloads) > 0 {
+		m.t.Errorf("got %+v; want no difference", rep)
 	}
 }
 

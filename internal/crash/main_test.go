@@ -24,9 +24,13 @@ func TestMain(m *testing.M) {
 		os.Exit(beCoordinator())
 	}
 	flag.Parse()
-	// Rows wait out leases and locks more than they work: side by side they take
-	// as long as the longest of them.
-	if err := flag.Set("test.parallel", "24"); err != nil {
+	// Rows wait out leases and locks more than they work, so many stand side by
+	// side. In the long form each has servers of every mode.
+	parallel := "24"
+	if isLong() {
+		parallel = "6"
+	}
+	if err := flag.Set("test.parallel", parallel); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -42,6 +46,14 @@ func sidesFromEnv() (source, target topology.Config, err error) {
 	}
 	target, err = topology.FromEnv("REDIS_TARGET", os.Getenv)
 	return source, target, err
+}
+
+// long leaves a test to LONG=1, which `make real` sets.
+func long(t *testing.T) {
+	t.Helper()
+	if !isLong() {
+		t.Skip("takes minutes; LONG=1 runs it")
+	}
 }
 
 // isLong reports whether rows are to be repeated at every step and in every mode.

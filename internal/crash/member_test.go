@@ -17,7 +17,7 @@ import (
 // What a member is told by its environment.
 const (
 	memberVar  = "TEST_CRASH_MEMBER"  // its name
-	rateVar    = "TEST_CRASH_RATE"    // operations a second
+	rateVar    = "TEST_CRASH_RATE"    // operations a second; 0 for a member that is idle
 	journalVar = "TEST_CRASH_JOURNAL" // path
 )
 
@@ -60,7 +60,10 @@ func runMember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	load.Run(ctx, c, j, load.Options{Member: os.Getenv(memberVar), Workers: 3, Rate: rate})
+	if rate > 0 {
+		load.Run(ctx, c, j, load.Options{Member: os.Getenv(memberVar), Workers: 3, Rate: rate})
+	}
+	<-ctx.Done()
 	return j.Close()
 }
 
@@ -77,6 +80,14 @@ func tell(ctx context.Context, c *migrate.Client, j *load.Journal) {
 type member struct {
 	*process
 	journal string // path
+}
+
+// busy is how many operations a second a member does. The rows stand side by side.
+func busy() int {
+	if isLong() {
+		return 100
+	}
+	return 10
 }
 
 // startMember starts one and returns when it is ready.
@@ -102,7 +113,16 @@ func (m *member) phase() string {
 	return text
 }
 
-// read returns the journal of a member that has ended.
+// shown returns how many errors the member's app has seen so far.
+func (m *member) shown() (n int64) {
+	m.t.Helper()
+	for _, times := range m.read().Errors {
+		n += times
+	}
+	return n
+}
+
+// read returns the journal of a member, as far as it has come.
 func (m *member) read() *load.Journal {
 	m.t.Helper()
 	j, err := load.Open(m.journal)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/transload/transload/internal/faultproxy"
 	"github.com/transload/transload/internal/protocol"
@@ -97,6 +98,18 @@ func (w *wires) at(s step, wh when, do func()) (done <-chan struct{}) {
 	return p.done
 }
 
+// standStill stops a move at a moment until goOn is called.
+func (w *wires) standStill(s step, wh when) (stands <-chan struct{}, goOn func()) {
+	there, leave := make(chan struct{}), make(chan struct{})
+	w.at(s, wh, func() {
+		close(there)
+		<-leave
+	})
+	goOn = sync.OnceFunc(func() { close(leave) })
+	w.t.Cleanup(goOn) // before the wires are taken away
+	return there, goOn
+}
+
 // die is for do: what the process sends from now on does not arrive, as if it had
 // been killed at this very moment.
 func (w *wires) die() { w.gone = true }
@@ -173,4 +186,14 @@ func (w *wires) act() {
 	w.plans = w.plans[1:]
 	p.do()
 	close(p.done)
+}
+
+// wait waits for a moment that must come.
+func wait(t *testing.T, moment <-chan struct{}, missed string) {
+	t.Helper()
+	select {
+	case <-moment:
+	case <-time.After(within):
+		t.Fatal(missed)
+	}
 }
