@@ -86,6 +86,5 @@ func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side, rest 
 		t.Errorf("got %v, %+v; want soak, and no move", st.Phase, st.Moving)
 	}
 	m.work(20, within)
-	m.verdict()
-	m.unhurt(m.members...)
+	unhurt(t, m.verdict())
 }

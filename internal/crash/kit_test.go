@@ -196,8 +196,8 @@ func (m *migration) work(writes int, limit time.Duration) {
 }
 
 // verdict ends the app and judges it by all journals, held against the side that
-// has the authority now. What the app was shown is for unhurt to judge.
-func (m *migration) verdict() {
+// has the authority now. What the app was shown is for unhurt.
+func (m *migration) verdict() load.Verdict {
 	m.t.Helper()
 	for _, one := range m.members {
 		if err := one.end(); err != nil {
@@ -216,6 +216,7 @@ func (m *migration) verdict() {
 	if !v.OK() || v.Acknowledged == 0 {
 		m.t.Errorf("got verdict %+v; want nothing lost", v)
 	}
+	return v
 }
 
 // authority returns a plain client of the side that answers for all keys. Where
@@ -246,8 +247,15 @@ func (m *migration) plain(s protocol.Side) *topology.Client {
 	return open(m.t, config(m.t, m.env, s))
 }
 
-// unhurt fails the test if these members' apps were shown an error. They must have
-// ended.
+// unhurt fails the test if the app was shown an error.
+func unhurt(t *testing.T, v load.Verdict) {
+	t.Helper()
+	if len(v.Errors) > 0 {
+		t.Errorf("the app was shown %v; want no error", v.Errors)
+	}
+}
+
+// unhurt does so for some members alone.
 func (m *migration) unhurt(list ...*member) {
 	m.t.Helper()
 	for _, one := range list {
@@ -257,10 +265,10 @@ func (m *migration) unhurt(list ...*member) {
 	}
 }
 
-// equal fails the test if the sides differ while nobody shadows and the app rests:
-// what came late to either of them shows. Keys that a script writes without declaring them are left
-// to who shadows.
-func (m *migration) equal() {
+// leftEqual fails the test if the sides differ while nobody shadows: what came late
+// to either of them shows. Keys that a script writes without declaring them are
+// left to who shadows.
+func (m *migration) leftEqual() {
 	m.t.Helper()
 	rep, err := m.operator().Verify(m.t.Context(), coordinator.VerifyRequest{})
 	if err != nil && !errors.Is(err, coordinator.ErrDiffer) {

@@ -44,8 +44,7 @@ func TestMemberKilledInHoldLosesNothing(t *testing.T) {
 				m.leave(victim)
 				victim.kill()
 			})
-			m.verdict()
-			m.unhurt(m.members...)
+			unhurt(t, m.verdict())
 		})
 	}
 }
@@ -70,7 +69,7 @@ func TestMemberStoppedInHoldWritesNothingLate(t *testing.T) {
 			victim.wake()
 			m.members = append(m.members, victim)
 			m.work(10, within)
-			m.equal()
+			m.leftEqual()
 			m.verdict()
 			m.unhurt(m.members[:len(m.members)-1]...)
 		})

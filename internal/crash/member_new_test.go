@@ -34,8 +34,7 @@ func TestMemberStartedInHoldLosesNothing(t *testing.T) {
 			}
 			m.cutover(m.operator(), 100)
 			m.work(10, within)
-			m.verdict()
-			m.unhurt(m.members...)
+			unhurt(t, m.verdict())
 		})
 	}
 }
@@ -66,6 +65,5 @@ func TestRollingDeployInShadowLosesNothing(t *testing.T) {
 	if n := len(m.status(m.operator()).Members); n != 3 {
 		t.Errorf("got %d members on the roll; want the three new ones", n)
 	}
-	m.verdict()
-	m.unhurt(append(m.members, m.ended...)...)
+	unhurt(t, m.verdict())
 }

@@ -46,7 +46,7 @@ func TestShadowKilledCopiesNothingTwice(t *testing.T) {
 	if err := l.end(); err != nil {
 		t.Error(err)
 	}
-	m.equal()
+	m.leftEqual()
 	got := copies(t, target)
 	for key, n := range got {
 		if n != 1 {
