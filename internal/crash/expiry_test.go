@@ -37,6 +37,7 @@ func (m *migration) client() *migrate.Client {
 // none has come back.
 func TestKeysThatExpireInTheCopyAndInAHoldDieOnBothSides(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	m := begin(t, standalone(t, redistest.Options{}), standalone(t, redistest.Options{}))
 	m.seed(protocol.Source, 50)
 	m.app(1)
@@ -124,6 +125,7 @@ func ofType(ctx context.Context, p redis.Pipeliner, key string, i, n int) {
 // must reach nobody.
 func TestKeysRenewedAfterTheFlipOutliveTheirOldExpiry(t *testing.T) {
 	t.Parallel()
+	rest := turn(t)
 	source := standalone(t, redistest.Options{})
 	m := begin(t, source, standalone(t, redistest.Options{}))
 	m.seed(protocol.Source, 20)
@@ -138,6 +140,7 @@ func TestKeysRenewedAfterTheFlipOutliveTheirOldExpiry(t *testing.T) {
 		}
 	}
 	m.cutover(m.operator(), 100)
+	rest()
 	time.Sleep(time.Until(dies.Add(-5 * time.Second)))
 	thawed := make(chan struct{})
 	go func() { // the row waits for it
@@ -198,6 +201,7 @@ func renew(t *testing.T, c redis.UniversalClient, i int) bool {
 // while they move.
 func TestValuesThatChangeTypeInMidCopyEndEqual(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	m := begin(t, standalone(t, redistest.Options{}), standalone(t, redistest.Options{}))
 	m.seed(protocol.Source, 20)
 	m.app(1)
@@ -206,7 +210,7 @@ func TestValuesThatChangeTypeInMidCopyEndEqual(t *testing.T) {
 	var last [keys]int // the type that was written last
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
-	turn := func(i int) error {
+	change := func(i int) error {
 		k, kind := i%keys, rand.IntN(types)
 		key := fmt.Sprintf("turn:{%d}", k)
 		size := 5
@@ -222,13 +226,13 @@ func TestValuesThatChangeTypeInMidCopyEndEqual(t *testing.T) {
 		return err
 	}
 	for i := range keys {
-		if err := turn(i); err != nil {
+		if err := change(i); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wg.Go(func() {
 		for i := 0; ctx.Err() == nil; i++ {
-			if err := turn(i); err != nil {
+			if err := change(i); err != nil {
 				t.Errorf("the app was shown %v", err)
 				return
 			}

@@ -47,6 +47,7 @@ func TestManagedServiceMovesAndSaysWhatIsLost(t *testing.T) {
 	row := func(sides []protocol.Side, commands ...string) {
 		t.Run(fmt.Sprintf("%v without %s", sides, strings.Join(commands, " ")), func(t *testing.T) {
 			t.Parallel()
+			turn(t)
 			managedRow(t, sides, commands)
 		})
 	}
@@ -108,6 +109,7 @@ func warned(r coordinator.CheckReport, line string, s protocol.Side, command str
 // can know that it has ended.
 func TestUnfencedMemberStopsTheMoveWhichSaysHowToGoOn(t *testing.T) {
 	t.Parallel()
+	rest := turn(t)
 	m := begin(t, managed(t, "client|kill"), managed(t, "client|kill"))
 	m.seed(protocol.Source, 20)
 	m.app(1)
@@ -119,8 +121,9 @@ func TestUnfencedMemberStopsTheMoveWhichSaysHowToGoOn(t *testing.T) {
 			redistest.Do(t, server, "HSET", roll, ghost, strings.ReplaceAll(line, id, ghost))
 		}
 	}
-	hasty := func(o *coordinator.Options) { o.PrepareFor = protocol.SilentFor + time.Second }
-	_, err := m.operator(hasty).Cutover(t.Context(), coordinator.CutoverRequest{To: []int{100}})
+	soon := func(o *coordinator.Options) { o.PrepareFor = protocol.SilentFor + time.Second }
+	rest() // the move waits the member out
+	_, err := m.operator(soon).Cutover(t.Context(), coordinator.CutoverRequest{To: []int{100}})
 	if !errors.Is(err, coordinator.ErrAborted) || !strings.Contains(err.Error(), ghost) || !strings.Contains(err.Error(), "HDEL "+roll) {
 		t.Fatalf("got %v; want the move given up, the member named, and what to do", err)
 	}
@@ -128,7 +131,7 @@ func TestUnfencedMemberStopsTheMoveWhichSaysHowToGoOn(t *testing.T) {
 	for _, s := range protocol.Sides {
 		redistest.Do(t, m.places[s].servers[0], "HDEL", roll, ghost)
 	}
-	m.cutover(m.operator(hasty), 100)
+	m.cutover(m.operator(soon), 100)
 	m.work(10, within)
 	unhurt(t, m.verdict())
 }

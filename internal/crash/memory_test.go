@@ -23,6 +23,7 @@ const (
 // cutover name the memory, and everything heals by itself once there is room.
 func TestTargetFullInShadowTheAppSeesNothing(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	target := standalone(t, redistest.Options{})
 	m := moving(t, standalone(t, redistest.Options{}), target)
 	room := func(bytes string) { redistest.Do(t, target.servers[0], "CONFIG", "SET", "maxmemory", bytes) }
@@ -66,6 +67,7 @@ func waiting(st coordinator.Status) int {
 // room, not even for a lock.
 func TestTargetFullFromTheStartIsRefused(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	m := begin(t, standalone(t, redistest.Options{}), standalone(t, redistest.Options{Args: []string{"--maxmemory", "1mb"}}))
 	m.seed(protocol.Source, 20)
 	err := m.operator(func(o *coordinator.Options) { o.NoMembers = true }).Shadow(t.Context())

@@ -26,6 +26,7 @@ func TestOlderTargetIsCopiedByType(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			turn(t)
 			target := start(t)
 			m := begin(t, standalone(t, redistest.Options{}), target)
 			m.seed(protocol.Source, 50)

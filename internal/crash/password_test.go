@@ -18,6 +18,7 @@ var locked = redistest.Options{Password: secret}
 // everybody. check and shadow name it, nothing begins, and the app uses the source.
 func TestWrongPasswordFromTheStartIsRefused(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	m := begin(t, standalone(t, redistest.Options{}), standalone(t, locked))
 	m.env["REDIS_TARGET_PASSWORD"] = "another"
 	m.seed(protocol.Source, 20)
@@ -43,6 +44,7 @@ func TestWrongPasswordFromTheStartIsRefused(t *testing.T) {
 // and says why, until the password is what the processes were told.
 func TestPasswordChangedInShadowTheAppSeesNothing(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	target := standalone(t, locked)
 	m := moving(t, standalone(t, redistest.Options{}), target)
 	back := changePassword(t, target.servers[0])
@@ -69,6 +71,7 @@ func TestPasswordChangedInShadowTheAppSeesNothing(t *testing.T) {
 // app is shown what a plain client would be shown; what it was told is there.
 func TestPasswordChangedInSoakLosesNothing(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	target := standalone(t, locked)
 	m := moving(t, standalone(t, redistest.Options{}), target)
 	m.cutover(m.operator(), 100)

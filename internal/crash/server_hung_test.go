@@ -19,8 +19,10 @@ func TestSourceHungInShadowLosesNothing(t *testing.T) {
 	for _, d := range hangs {
 		t.Run(d.String(), func(t *testing.T) {
 			t.Parallel()
+			rest := turn(t)
 			source := standalone(t, redistest.Options{})
 			m := moving(t, source, standalone(t, redistest.Options{}))
+			rest()
 			freeze(t, source.servers[0], d)
 			m.work(20, within)
 			m.told("everything made good", healed)
@@ -38,6 +40,7 @@ func TestSourceHungInAHoldLosesNothing(t *testing.T) {
 	for _, d := range hangs {
 		t.Run(d.String(), func(t *testing.T) {
 			t.Parallel()
+			rest := turn(t)
 			source := standalone(t, redistest.Options{})
 			m := begin(t, source, standalone(t, redistest.Options{}))
 			m.seed(protocol.Source, 50)
@@ -46,6 +49,7 @@ func TestSourceHungInAHoldLosesNothing(t *testing.T) {
 			w := m.wires()
 			hung := make(chan struct{})
 			w.at(hold, in, func() {
+				rest()
 				go func() { // the row waits for it
 					freeze(t, source.servers[0], d)
 					close(hung)

@@ -12,6 +12,7 @@ import (
 // source answers. The copies that its replicas had not got are made again.
 func TestTargetKilledInShadowTheAppSeesNothing(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	target := sentinel(t, hasty)
 	m := moving(t, standalone(t, redistest.Options{}), target)
 	old := target.primary(t.Context())
@@ -38,6 +39,7 @@ func TestTargetKilledInAMoveLosesNothing(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s_%s", wh, s), func(t *testing.T) {
 				t.Parallel()
+				turn(t)
 				target := sentinel(t, hasty)
 				m := begin(t, standalone(t, redistest.Options{}), target)
 				m.seed(protocol.Source, 50)
@@ -67,6 +69,7 @@ func TestTargetKilledInAMoveLosesNothing(t *testing.T) {
 // app waits for its replica.
 func TestTargetKilledInSoakLosesNothing(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	target := sentinel(t, hasty)
 	m := moving(t, standalone(t, redistest.Options{}), target)
 	m.cutover(m.operator(), 100)
@@ -84,6 +87,7 @@ func TestTargetKilledInSoakLosesNothing(t *testing.T) {
 // and takes the app to the target after that.
 func TestSourceKilledInShadowLosesNothing(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	source := sentinel(t, hasty)
 	m := moving(t, source, standalone(t, redistest.Options{}))
 	old := source.killLevel(t)
@@ -98,6 +102,7 @@ func TestSourceKilledInShadowLosesNothing(t *testing.T) {
 // TestSourceKilledInSoakTheAppSeesNothing kills the side that is left.
 func TestSourceKilledInSoakTheAppSeesNothing(t *testing.T) {
 	t.Parallel()
+	turn(t)
 	source := sentinel(t, hasty)
 	m := moving(t, source, standalone(t, redistest.Options{}))
 	m.cutover(m.operator(), 100)
@@ -121,6 +126,7 @@ func TestLoneSourceRestartedLosesNothing(t *testing.T) {
 	for _, phase := range []protocol.Phase{protocol.Shadow, protocol.Soak} {
 		t.Run(phase.String(), func(t *testing.T) {
 			t.Parallel()
+			turn(t)
 			source := standalone(t, kept)
 			m := moving(t, source, standalone(t, redistest.Options{}))
 			if phase == protocol.Soak {
