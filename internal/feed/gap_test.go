@@ -162,11 +162,13 @@ func TestClusterFailover(t *testing.T) {
 	works(t, f, dirty, side)
 }
 
-// TestSlotMoved: a slot that changes its master is a gap.
+// TestSlotMoved: a slot that changes its master is a gap, and even who has not
+// asked for the masters since finds it by a watermark.
 func TestSlotMoved(t *testing.T) {
 	set := redistest.Cluster(t, redistest.Options{Replicas: -1})
 	side := open(t, set.Env("REDIS"))
 	f, _, _ := follow(t, side)
+	slow, _, _ := follow(t, side, seldom)
 	_, generation, _ := f.Unbroken()
 	masters, err := side.Masters(t.Context())
 	if err != nil {
@@ -176,6 +178,9 @@ func TestSlotMoved(t *testing.T) {
 	for _, m := range masters {
 		c := redistest.Client(t, set.Node(m.Addr))
 		do(t, c, "CLUSTER", "SETSLOT", slot, "NODE", masters[0].ID)
+	}
+	if err := slow.Watermark(t.Context()); err == nil {
+		t.Error("got a watermark through another slot map")
 	}
 	generationAfter(t, f, generation)
 	watermark(t, f)
