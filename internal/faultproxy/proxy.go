@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,11 +15,13 @@ type Proxy struct {
 	listener        net.Listener
 	wg              sync.WaitGroup
 
+	// A pipe reads these with its own lock held, and must not ask for ours: Stall
+	// and Heal take a pipe's lock under it.
+	delay, rate atomic.Int64
+
 	mu      sync.Mutex
 	links   map[*Link]bool
 	watch   func(*Link, []byte) bool
-	delay   time.Duration
-	rate    int
 	refuse  bool
 	stalled bool
 	keep    bool
@@ -90,33 +93,17 @@ func (p *Proxy) add(l *Link) bool {
 }
 
 // SetDelay makes every byte take d longer, each way; d may change at any time.
-func (p *Proxy) SetDelay(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.delay = d
-}
+func (p *Proxy) SetDelay(d time.Duration) { p.delay.Store(int64(d)) }
 
 // Delay returns what SetDelay set.
-func (p *Proxy) Delay() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.delay
-}
+func (p *Proxy) Delay() time.Duration { return time.Duration(p.delay.Load()) }
 
 // SetRate lets no more than that many bytes a second pass, each way of each link;
 // 0 is no limit.
-func (p *Proxy) SetRate(bytes int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.rate = bytes
-}
+func (p *Proxy) SetRate(bytes int) { p.rate.Store(int64(bytes)) }
 
 // Rate returns what SetRate set.
-func (p *Proxy) Rate() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.rate
-}
+func (p *Proxy) Rate() int { return int(p.rate.Load()) }
 
 // KeepServer makes links half-open: the client may close, the server's side stays
 // open, and what the client had sent is still delivered, or held if Hold says so.

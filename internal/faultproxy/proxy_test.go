@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -182,6 +183,43 @@ func TestStallDeliversLater(t *testing.T) {
 	for _, c := range []*conn{c, fresh} {
 		if got, err := c.answer(10 * time.Second); got != "b" || err != nil {
 			t.Errorf("got %q, %v; want b", got, err)
+		}
+	}
+}
+
+// TestStallUnderTraffic stalls and heals links that are busy.
+func TestStallUnderTraffic(t *testing.T) {
+	p, lines := start(t)
+	go func() { // ends with the test
+		for {
+			select {
+			case <-lines:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	var wg sync.WaitGroup
+	for range 8 {
+		c := dial(t, p)
+		wg.Go(func() {
+			for range 200 {
+				if got, err := c.ask("a", 10*time.Second); got != "a" || err != nil {
+					t.Errorf("got %q, %v; want a", got, err)
+					return
+				}
+			}
+		})
+	}
+	over := make(chan struct{})
+	go func() { wg.Wait(); close(over) }()
+	for {
+		p.Stall()
+		p.Heal()
+		select {
+		case <-over:
+			return
+		case <-time.After(100 * time.Microsecond):
 		}
 	}
 }
