@@ -43,10 +43,11 @@ func (m *member) doDuties(ctx context.Context) {
 var errSuperseded = errors.New("the move has gone on")
 
 // doDuty drains what earlier views let in and kills orphans. In a preparation
-// that is everything; in a hold, only what touches the moving keys is left.
+// and for a claim that is everything; in a hold, only what touches the moving keys
+// is left.
 func (m *member) doDuty(ctx context.Context, d protocol.Duty) bool {
 	bound := d.Bound
-	if d.Stage == protocol.Prepared {
+	if d.Stage != protocol.Held {
 		bound = 5 * time.Second
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
@@ -60,7 +61,7 @@ func (m *member) doDuty(ctx context.Context, d protocol.Duty) bool {
 	}
 	m.note = ""
 	done := m.proto.Done(d, m.now())
-	if !done && !m.proto.Ready(m.now()) {
+	if !done && d.Stage != protocol.Claimed && !m.proto.Ready(m.now()) {
 		m.note = "it has no lease on both sides"
 	}
 	return done
@@ -75,12 +76,15 @@ func (m *member) settle(ctx context.Context, d protocol.Duty) error {
 	if err := m.drained(ctx, &d); err != nil {
 		return err
 	}
-	if d.Stage == protocol.Prepared {
+	if d.Stage != protocol.Held {
 		// What was admitted to a retired pool and never counted, or slept since, must
 		// not begin after this.
 		m.closeRetired(0, true)
 	}
 	for _, s := range protocol.Sides {
+		if d.Stage == protocol.Claimed && s != d.Side {
+			continue // what is carried out there counts for nothing any more
+		}
 		if err := m.killOrphans(ctx, m.sides[s]); err != nil {
 			return err
 		}
@@ -167,6 +171,9 @@ func (m *member) grantWish(ctx context.Context, w protocol.Wish, giver protocol.
 	defer m.nudge(protocol.Source)
 	defer m.nudge(protocol.Target)
 	obeyed := m.obeyed(giver)
+	if w == protocol.WishWaive {
+		return m.waive(ctx, giver, obeyed)
+	}
 	a, b := m.sides[giver].store, m.sides[giver.Other()].store
 	roll, err := a.Roll(ctx)
 	if err != nil {
@@ -195,6 +202,17 @@ func (m *member) grantWish(ctx context.Context, w protocol.Wish, giver protocol.
 		return m.change(ctx, ch, ok, nil, "offer struck out by a member", "its move is no more")
 	}
 	return errB
+}
+
+// waive takes a claim off that its coordinator has left: the side that it gives
+// up may be back.
+func (m *member) waive(ctx context.Context, s protocol.Side, obeyed protocol.Record) error {
+	r, err := m.sides[s].store.Read(ctx, true)
+	if err != nil || !r.Record.Same(obeyed) {
+		return err
+	}
+	next, err := r.Record.Waive(protocol.Stamp{Epoch: protocol.NextEpoch(r.Record, m.obeyed(s.Other())), Writer: m.id, Nonce: crand.Text()})
+	return m.change(ctx, protocol.Change{Side: s, Old: r.Record, New: next}, err == nil, err, "claim waived by a member", "it was over its bound")
 }
 
 // change writes a record, or returns why there is nothing to write.

@@ -70,7 +70,8 @@ type About struct {
 	Oldest   string  `json:"oldest,omitempty"`
 	Orphans  int     `json:"orphans"` // connections given up that have not been killed yet
 
-	Dirty   int                   `json:"dirty"` // keys that wait to be copied
+	Dirty   int                   `json:"dirty"`             // keys that wait to be copied
+	Waiting map[string]Waiting    `json:"waiting,omitempty"` // the same by workload, of the first of them
 	Mirror  MirrorAbout           `json:"mirror"`
 	Shadow  map[string]ShadowRead `json:"shadow_reads,omitempty"` // by workload
 	Differ  []string              `json:"differing,omitempty"`    // keys of the last reads that differed
@@ -122,7 +123,7 @@ func (m *member) about() About {
 		Version: m.opts.Version, Workloads: m.opts.Workloads, Phase: v.phase.String(),
 		Parked: m.parked.Load(), ParkedMS: ms(m.gauges.parkedLong.Load()),
 		Holds: Holds{Count: m.gauges.holds.Load(), LastMS: ms(m.gauges.holdLast.Load()), LongMS: ms(m.gauges.holdLong.Load())},
-		Dirty: m.mirror.dirty(), Differ: m.shadow.names(), Shadow: map[string]ShadowRead{},
+		Dirty: m.mirror.dirty(), Waiting: m.mirror.waiting(), Differ: m.shadow.names(), Shadow: map[string]ShadowRead{},
 		Mirror: MirrorAbout{
 			Written: m.mirror.written.Load(), Failed: m.mirror.failed.Load(), Dropped: m.mirror.dropped.Load(),
 			Recent: m.mirror.recent.Sum(), LagMS: ms(int64(m.mirror.lag(now))), Error: m.mirror.trouble(),

@@ -39,6 +39,11 @@ func (m *member) install() {
 	if was.phase != v.phase {
 		m.log.Info("phase changed", "phase", v.phase.String(), "op", "obey")
 	}
+	m.wakeDuties()
+}
+
+// wakeDuties has somebody look whether there is a duty.
+func (m *member) wakeDuties() {
 	select {
 	case m.duties <- struct{}{}:
 	default:

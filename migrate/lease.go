@@ -54,8 +54,10 @@ func (m *member) refresh(ctx context.Context, sd *memberSide) bool {
 		eff, err := m.refreshOnce(ctx, sd, settle)
 		if err != nil {
 			m.say(sd, err)
+			m.missed(sd.side)
 			return false
 		}
+		m.endLapsed(m.sides[sd.side.Other()]) // what was heard may have given that side up
 		if eff.PutBack != nil {
 			m.putBack(ctx, sd, *eff.PutBack)
 		}
@@ -65,6 +67,15 @@ func (m *member) refresh(ctx context.Context, sd *memberSide) bool {
 		settle = eff.Settle
 	}
 	return true
+}
+
+// missed lets the member begin without a side that does not answer.
+func (m *member) missed(s protocol.Side) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.proto.Missed(s) {
+		m.install()
+	}
 }
 
 // say remembers, and logs once, why a side does not answer.
@@ -147,6 +158,7 @@ func (m *member) endLapsed(sd *memberSide) {
 	m.mu.Lock()
 	m.proto.Closed(sd.side, gen)
 	m.mu.Unlock()
+	m.wakeDuties() // a claim waits for it
 }
 
 // lapsed takes what was under the side's lease out of use, for good. mu is held.

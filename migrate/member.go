@@ -183,12 +183,16 @@ func (m *member) tellAbout(ctx context.Context) {
 }
 
 // putBack writes the record that the member obeys over an older one: the side
-// forgot it in a failover. If another member did so first, that is as good.
+// forgot it in a failover. Over the record of a side that was given up, and is
+// back, it writes that of a mirror. If another member did so first, that is as good.
 func (m *member) putBack(ctx context.Context, sd *memberSide, ch protocol.Change) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	ev := control.Event{Who: m.id, What: "record put back", Why: "the side answered with an older one than is obeyed"}
-	m.log.Warn("side has forgotten its control record; putting it back", "side", sd.side.String(), "op", "put back")
+	if !ch.New.Same(m.obeyed(sd.side)) {
+		ev.What, ev.Why = fmt.Sprintf("the %v is back, as a mirror", sd.side), "it had been given up"
+	}
+	m.log.Warn("side has an old control record; replacing it", "side", sd.side.String(), "op", "put back", "why", ev.Why)
 	if _, err := sd.store.Change(ctx, ch, "", ev); err != nil {
 		m.say(sd, err)
 	}

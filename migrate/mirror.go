@@ -100,6 +100,46 @@ func (r *mirror) dirty() (n int) {
 	return n
 }
 
+const (
+	// waitingLooked bounds the keys that are looked at for a Waiting, by shard: a
+	// millisecond.
+	waitingLooked = 10_000
+
+	// waitingNames bounds the names in a Waiting.
+	waitingNames = 10
+)
+
+// A Waiting tells of keys of one workload that were written on the side that
+// answers for them and are not known to be on the other: what would be lost with it.
+type Waiting struct {
+	Keys  int       `json:"keys"`
+	Since time.Time `json:"since,omitzero"` // of the one that has waited longest, by the clock of who tells it
+	Names []string  `json:"names,omitempty"`
+}
+
+// Add counts a key that has waited since a time.
+func (w Waiting) Add(key string, since time.Time) Waiting {
+	if w.Keys == 0 || since.Before(w.Since) {
+		w.Since = since.UTC()
+	}
+	if w.Keys++; len(w.Names) < waitingNames {
+		w.Names = append(w.Names, key)
+	}
+	return w
+}
+
+// waiting tells by workload what waits to be copied.
+func (r *mirror) waiting() map[string]Waiting {
+	by := map[string]Waiting{}
+	for _, s := range r.shards {
+		for _, it := range s.list(waitingLooked) {
+			name := r.m.plan.names[r.m.plan.workload(it.key)]
+			by[name] = by[name].Add(it.key, it.at)
+		}
+	}
+	return by
+}
+
 // lag is how long the key that has waited longest has been waiting.
 func (r *mirror) lag(now time.Time) (d time.Duration) {
 	for _, s := range r.shards {

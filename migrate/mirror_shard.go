@@ -56,6 +56,18 @@ func (s *shard) add(key string, now time.Time) bool {
 	return true
 }
 
+// list returns up to n keys that wait or are being copied, those that have waited
+// longest first as far as the queue tells.
+func (s *shard) list(n int) []item {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []item
+	for _, part := range [][]item{s.flight, s.later, s.queue[s.head:]} {
+		out = append(out, part[:min(len(part), n-len(out))]...)
+	}
+	return out
+}
+
 // push is mu held.
 func (s *shard) push(it item) {
 	if s.head > 1024 && s.head*2 > len(s.queue) { // most of it is behind the head

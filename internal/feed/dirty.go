@@ -128,6 +128,38 @@ func (d *Dirty) TakeSlots() []uint16 {
 	return taken
 }
 
+// Return adds names that were taken and could not be compared. They stay names
+// even if their slots have become dirty since, so that it is known what had
+// changed should the side that they changed on never come back.
+func (d *Dirty) Return(names ...string) {
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, name := range names {
+		if _, ok := d.names[name]; !ok && !d.ignore(name) {
+			d.names[name] = now
+		}
+	}
+	if len(d.names) > maxNames {
+		d.fold(now)
+	}
+}
+
+// List returns up to n of the names, with when each was first named, and takes
+// none out.
+func (d *Dirty) List(n int) map[string]time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := make(map[string]time.Time, min(n, len(d.names)))
+	for name, first := range d.names {
+		if len(out) == n {
+			break
+		}
+		out[name] = first
+	}
+	return out
+}
+
 // Len returns how many names the set holds.
 func (d *Dirty) Len() int {
 	d.mu.Lock()

@@ -58,6 +58,34 @@
 // giver again before it grants. If another server answers then, or one that has
 // forgotten the commit, it counts anew.
 //
+// # A side is gone
+//
+// A move is decided on the giver, and nothing can be proven without it. If it is
+// gone for good the operator may have the other side take all (Claimer): that is
+// the one step that may lose acknowledged writes, those that only the lost side had.
+// It must not make two owners all the same, and a side that does not answer the
+// coordinator may answer a member.
+//
+//   - A member that acknowledges a claim has no lease on the lost side, has let its
+//     copies to the living one end, and takes no new lease while the claim stands. One that
+//     has a lease does not acknowledge; it tells so with its beats, and the claim is
+//     given up: the side is not lost. Those who are silent on the living side's roll
+//     for SilentFor are fenced there, where their copies could still arrive.
+//   - The take is one compare-and-set of the living record, over the very version
+//     that was looked at: a claim that a member has waived meanwhile, or that is
+//     another's, is not taken.
+//   - After the take every older record of the lost side is void (Record.Voids).
+//     Its epoch says so, which lies above all that the lost side can have reached by
+//     itself. A member that hears a void record takes no lease and writes the record
+//     of a mirror in its place; and it uses no side before it has asked both, so that
+//     one which boots finds out in time.
+//   - A claim whose coordinator has died is waived by any member after ClaimBound.
+//
+// What it cannot know: a member that reaches only the lost side and is not on the
+// living one's roll. The watch of SilentFor, in which the lost side must not answer
+// once, outlasts its lease if that side is dead; if it is alive, and cut off with
+// that member, the two serve on. Who gives a side up must know that it has ended.
+//
 // # No acknowledged write is lost
 //
 // A write that a member acknowledges was carried out on the giver before the
@@ -110,7 +138,8 @@
 //
 // A preparation ends after MoveConfig.PrepareFor, or PrepareBound without a
 // coordinator; a hold after its bound and abortAfter; a commit after all
-// acknowledgements, or SilentFor. While a newer record is not on every replica, a
+// acknowledgements, or SilentFor; a claim after claimFor, or ClaimBound without a
+// coordinator. While a newer record is not on every replica, a
 // member goes on under the older one, and its lease with it unless the newer
 // gives something away: a replica that hangs does not stop the app. New
 // connections begin under either record then (Standing), unless the newer has a
@@ -135,7 +164,7 @@
 //     its processes run again, shows on neither clock that time has passed. Then
 //     the fence alone stands between its old lease and the data.
 //   - A giver that is restored from an old disk, with no member alive and the taker
-//     away, says what it said then.
+//     away, says what it said then. So does a side that was given up.
 //
 // # The simulation
 //

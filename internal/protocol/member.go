@@ -60,6 +60,7 @@ type Member struct {
 
 type memberSide struct {
 	heard  bool    // the side has answered at least once
+	missed bool    // it was asked, and did not
 	rec    Record  // obeyed
 	since  Instant // when it was obeyed
 	lease  Lease
@@ -89,6 +90,27 @@ func (m *Member) Record(s Side) Record { return m.sides[s].rec }
 // none.
 func (m *Member) Heard(s Side) bool { return m.sides[s].heard }
 
+// Missed says that a side was asked and did not answer, and reports whether that
+// is the first that is known of it.
+func (m *Member) Missed(s Side) bool {
+	sd := &m.sides[s]
+	first := !sd.heard && !sd.missed
+	sd.missed = true
+	return first
+}
+
+// asked reports whether both sides have been asked. Before that nothing is used: a
+// side that says that it owns may have been given up, or have forgotten what it
+// gave, and the other one's record tells.
+func (m *Member) asked() bool {
+	for _, s := range Sides {
+		if sd := m.sides[s]; !sd.heard && !sd.missed {
+			return false
+		}
+	}
+	return true
+}
+
 // RunID returns the run id of the server that gave the side's lease.
 func (m *Member) RunID(s Side) string { return m.sides[s].lease.RunID }
 
@@ -107,10 +129,13 @@ func (m *Member) Ready(now Instant) bool {
 func (m *Member) Acked(s Side) Ack { return m.sides[s].acked }
 
 // Phase returns how far the migration has come by what the member obeys:
-// unknown until the source, or the target that owns something, has answered.
+// unknown until both sides were asked and the source, or the target that owns
+// something, has answered.
 func (m *Member) Phase() Phase {
 	src, dst := m.sides[Source], m.sides[Target]
 	switch {
+	case !m.asked():
+		return Unknown
 	case dst.rec.Phase == Done || src.rec.Phase == Done:
 		return Done
 	case !src.rec.Empty() && src.rec.Epoch >= dst.rec.Epoch:
@@ -170,6 +195,14 @@ func (m *Member) Hear(s Side, seen Seen, now Instant) Effects {
 	if seen.Gen != sd.gen || !sd.closed {
 		return Effects{Close: !sd.closed}
 	}
+	switch other := m.sides[s.Other()].rec; {
+	case other.Voids(seen.Record):
+		return m.shun(s, seen, other)
+	case other.Claim != "" && sd.lease.RunID == "":
+		first := !sd.heard
+		sd.heard = true
+		return Effects{View: first} // no lease while it is being given up
+	}
 	if sd.lease.RunID != "" && (sd.lease.RunID != seen.RunID || !sd.lease.Valid(now)) {
 		m.lapse(s) // another server, or too late: that lease is over
 		return Effects{View: true, Close: true}
@@ -204,15 +237,29 @@ func (m *Member) Hear(s Side, seen Seen, now Instant) Effects {
 	return Effects{View: true}
 }
 
-// outcome reports whether the newer record ends a hold: by commit, by grant, or
-// by abort. Writes wait for it, so it is obeyed after a grace even if a replica
+// shun takes what a side says that was given up, and has come back with what it
+// had: it is not used, and gets the record of a mirror.
+func (m *Member) shun(s Side, seen Seen, living Record) Effects {
+	sd := &m.sides[s]
+	first := !sd.heard
+	sd.heard = true
+	if sd.lease.RunID != "" {
+		m.lapse(s)
+		return Effects{View: true, Close: true}
+	}
+	ch := living.Yield(seen.Record)
+	return Effects{View: first, PutBack: &ch}
+}
+
+// outcome reports whether the newer record ends a hold, by commit, by grant, or
+// by abort; or a claim. Writes wait for it, so it is obeyed after a grace even if a replica
 // does not answer.
 func (sd *memberSide) outcome() bool {
 	if next := sd.newer.Move; next != nil {
 		return next.Stage == Committed || next.Stage == Granted
 	}
 	mv := sd.rec.Move
-	return mv != nil && (mv.Stage == Held || mv.Stage == Offered)
+	return sd.rec.Claim != "" || mv != nil && (mv.Stage == Held || mv.Stage == Offered)
 }
 
 // takesNothing reports whether an unbroken lease may go on under the record that
@@ -225,11 +272,11 @@ func (sd *memberSide) takesNothing() bool {
 
 // Standing returns the records under which a new connection to a side may
 // begin: the one that is obeyed, and a newer one that a replica has yet to
-// confirm, if it differs by no move and takes nothing. While a move is under way
+// confirm, if it differs by no move and takes nothing. While a move or a claim is under way
 // it may not: who was fenced finds by that record that it was left behind.
 func (m *Member) Standing(s Side) []Record {
 	sd := &m.sides[s]
-	if sd.newer.Empty() || sd.newer.Move != nil || sd.newer.Phase != sd.rec.Phase || !sd.takesNothing() {
+	if sd.newer.Empty() || sd.newer.Move != nil || sd.newer.Claim != "" || sd.newer.Phase != sd.rec.Phase || !sd.takesNothing() {
 		return []Record{sd.rec}
 	}
 	return []Record{sd.rec, sd.newer}
@@ -244,12 +291,26 @@ func (m *Member) obey(s Side, seen Seen, now Instant) {
 	if mv := sd.rec.Move; mv != nil && mv.From == s && mv.Stage == Committed {
 		sd.acked = Ack{Move: mv.ID, Stage: Committed} // reads go on at the other side by themselves
 	}
+	if other := &m.sides[s.Other()]; sd.rec.Voids(other.rec) { // what it said says nothing any more
+		other.rec, other.newer = Record{}, Record{}
+		if other.lease.RunID != "" {
+			m.lapse(s.Other())
+		}
+	}
 }
 
-// Duty returns what the present stage of a move asks of the member and it has
-// not acknowledged yet. If it knows of one on each side, the older record's move is
-// over, and the newer one's comes first.
+// Duty returns what a claim, or the present stage of a move, asks of the member
+// and it has not acknowledged yet. If it knows of a move on each side, the older
+// record's move is over, and the newer one's comes first. A claim asks nothing of a
+// member with a lease on the other side: that is not gone, and the acknowledgement
+// never comes.
 func (m *Member) Duty() (d Duty, ok bool) {
+	for _, s := range Sides {
+		claim := Ack{m.sides[s].rec.Claim, Claimed}
+		if claim.Move != "" && m.sides[s].acked != claim && m.forsaken(s.Other()) {
+			return Duty{Side: s, Move: claim.Move, Stage: Claimed}, true
+		}
+	}
 	var epoch uint64
 	for _, s := range Sides {
 		rec := m.sides[s].rec
@@ -271,12 +332,19 @@ func (m *Member) Duty() (d Duty, ok bool) {
 // does not hold both leases is not ready, and does not acknowledge.
 func (m *Member) Done(d Duty, now Instant) bool {
 	cur, ok := m.Duty()
-	if !ok || cur != d || !m.Ready(now) {
+	ready := m.Ready(now)
+	if d.Stage == Claimed {
+		ready = m.sides[d.Side].lease.Valid(now)
+	}
+	if !ok || cur != d || !ready {
 		return false
 	}
 	m.sides[d.Side].acked = Ack{d.Move, d.Stage}
 	return true
 }
+
+// forsaken reports whether the member has no lease on a side, and no pool of one.
+func (m *Member) forsaken(s Side) bool { return m.sides[s].lease.RunID == "" && m.sides[s].closed }
 
 // A Wish is what a member wants done about a move that its coordinator has left.
 type Wish uint8
@@ -286,16 +354,20 @@ const (
 	WishEnd         // the hold, or the preparation, is over its bound: Resolve says how it ends
 	WishOpen        // committed, and not granted: Open says whether it may be
 	WishStrike      // an offer stands whose move is no more: StrikeOut takes it off
+	WishWaive       // a claim is over its bound: Record.Waive takes it off
 )
 
 // Wish looks at the records that the member obeys and says what should be done
-// by it now. force says that a lease has passed since the commit was obeyed, so
+// by it now, on which side if it is a claim that stands there. force says that a lease has passed since the commit was obeyed, so
 // that Open need not wait for acknowledgements. Records are read anew before a
 // wish is carried out.
 func (m *Member) Wish(now Instant) (w Wish, giver Side, force bool) {
 	for _, s := range Sides {
 		rec, other := m.sides[s].rec, m.sides[s.Other()].rec
 		mv := rec.Move
+		if rec.Claim != "" && now.Since(m.sides[s].since) >= ClaimBound+abortAfter {
+			return WishWaive, s, false
+		}
 		switch {
 		case mv == nil:
 		case mv.From == s && mv.Stage == Held:

@@ -391,6 +391,12 @@ func TestMemberPhase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t)
 			d.obeys(tt.recs...)
+			if len(tt.recs) == 1 {
+				if got := d.m.Phase(); got != Unknown {
+					t.Errorf("got %v; want unknown before the other side was asked", got)
+				}
+				d.m.Missed(tt.recs[0].Side.Other())
+			}
 			if got := d.m.Phase(); got != tt.want {
 				t.Errorf("got %v; want %v", got, tt.want)
 			}

@@ -70,6 +70,8 @@ type Record struct {
 	Plan   string         `json:"plan"` // digest of the workloads and their prefixes
 	Cuts   map[string]int `json:"cuts"` // by workload: the target owns slots below the cut
 	Move   *Move          `json:"move,omitempty"`
+	Claim  string         `json:"claim,omitempty"` // id of a claim: the other side is about to be given up
+	Over   uint64         `json:"over,omitempty"`  // the other side was given up: its records below this epoch are void
 	Writer string         `json:"writer"`
 	Nonce  string         `json:"nonce"`
 }

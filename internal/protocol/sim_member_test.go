@@ -90,6 +90,7 @@ func (sm *simMember) refresh(s Side) {
 				sm.ask(s, ended)
 				return
 			}
+			sm.missed(s)
 			ended()
 		})
 		return
@@ -113,10 +114,19 @@ func (sm *simMember) ask(s Side, ended func()) {
 		if err == nil {
 			seen.RunID, seen.Record, seen.Safe = c.n.runID, v.(Record), safe
 			sm.hear(s, seen, e.Ack)
+		} else {
+			sm.missed(s)
 		}
 		ended()
 	})
 	sm.gap(atAsk, func() {})
+}
+
+// missed lets a member begin without a side that does not answer.
+func (sm *simMember) missed(s Side) {
+	if sm.m.Missed(s) {
+		sm.install()
+	}
 }
 
 func (sm *simMember) hear(s Side, seen Seen, told Ack) {

@@ -26,7 +26,7 @@ func Begin(r Record, name string, side Side, plan string, workloads []string, s 
 	if !r.Empty() && (r.Phase != Off || r.Move != nil) {
 		return Record{}, refuse(r, "begin")
 	}
-	next := Record{Format: Format, Name: name, Side: side, Phase: Shadow, Plan: plan, Cuts: map[string]int{}}
+	next := Record{Format: Format, Name: name, Side: side, Phase: Shadow, Plan: plan, Cuts: map[string]int{}, Over: r.Over}
 	for _, w := range workloads {
 		next.Cuts[w] = 0
 	}

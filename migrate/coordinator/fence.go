@@ -17,7 +17,7 @@ import (
 // errNoFence means that a side does not let connections be listed or killed.
 var errNoFence = errors.New("connections cannot be listed or killed there")
 
-// fence ends every connection of some processes on both sides. Only once it
+// fence ends every connection of some processes on the sides that are given. Only once it
 // returns nil are they fenced: what they had sent is carried out or gone, and
 // connections that they open later are refused by their first check, as the
 // record, or the lock, that the check asks for was changed before.
@@ -27,6 +27,9 @@ func fence(ctx context.Context, sides [3]*side, name string, processes ...string
 		names[control.ClientName(name, p)] = true
 	}
 	for _, s := range protocol.Sides {
+		if sides[s] == nil {
+			continue // it is gone
+		}
 		if err := fenceSide(ctx, sides[s], names); err != nil {
 			return fmt.Errorf("fence on the %v: %w", s, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/transload/transload/internal/control"
@@ -19,7 +20,7 @@ type sighting struct {
 	changed protocol.Instant
 }
 
-// take takes the lock on both sides. A holder whose beat changes runs. One that
+// take takes the lock on the sides that are led. A holder whose beat changes runs. One that
 // says nothing for as long as its own belief in the lock can last is fenced on
 // both sides, and then replaced. Silence is counted on our own clock from when
 // we first looked.
@@ -29,7 +30,7 @@ func (t *term) take(ctx context.Context, verb string) error {
 	fenced := map[string]bool{}
 	for round := 0; ; round++ {
 		err := t.takeFree(ctx, verb, &seen, &got, fenced)
-		if err == nil && got[protocol.Source] && got[protocol.Target] {
+		if err == nil && t.hasAll(got) {
 			return nil
 		}
 		if err == nil {
@@ -48,12 +49,16 @@ func (t *term) take(ctx context.Context, verb string) error {
 	}
 }
 
+func (t *term) hasAll(got [3]bool) bool {
+	return !slices.ContainsFunc(t.on, func(s protocol.Side) bool { return !got[s] })
+}
+
 // takeFree takes the locks once neither side's is held by one that may live: who
 // finds its lock on one side in other hands ends its term, even if that side had
 // only forgotten it. The source's comes first, so that of two who begin at once
 // one gets both.
 func (t *term) takeFree(ctx context.Context, verb string, seen *[3]sighting, got *[3]bool, fenced map[string]bool) error {
-	for _, s := range protocol.Sides {
+	for _, s := range t.on {
 		if got[s] {
 			continue
 		}
@@ -65,12 +70,12 @@ func (t *term) takeFree(ctx context.Context, verb string, seen *[3]sighting, got
 			return err
 		}
 	}
-	for _, s := range protocol.Sides {
+	for _, s := range t.on {
 		if id := seen[s].ID; !got[s] && id != "" && !fenced[id] {
 			return nil
 		}
 	}
-	for _, s := range protocol.Sides {
+	for _, s := range t.on {
 		if got[s] {
 			continue
 		}
@@ -111,12 +116,12 @@ func (t *term) takeSide(ctx context.Context, s protocol.Side, verb string, seen 
 
 // succeed fences the holders that have been silent for long enough.
 func (t *term) succeed(ctx context.Context, seen [3]sighting, got [3]bool, fenced map[string]bool) error {
-	for _, s := range protocol.Sides {
+	for _, s := range t.on {
 		id := seen[s].ID
 		if got[s] || id == "" || fenced[id] || t.now().Since(seen[s].changed) < protocol.SilentFor {
 			continue
 		}
-		err := fence(ctx, t.sides, t.c.opts.Name, id, copyName(id))
+		err := fence(ctx, t.led(), t.c.opts.Name, id, copyName(id))
 		switch {
 		case err == nil:
 		case errors.Is(err, errNoFence) && t.c.opts.TakeOver:
@@ -137,7 +142,7 @@ func (t *term) succeed(ctx context.Context, seen [3]sighting, got [3]bool, fence
 func (t *term) letGo(ctx context.Context, got [3]bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	for _, s := range protocol.Sides {
+	for _, s := range t.on {
 		if got[s] {
 			_ = t.sides[s].store.ReleaseLock(ctx, t.id) // a lock that stays is waited out
 		}

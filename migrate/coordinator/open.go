@@ -80,6 +80,9 @@ func (c *Coordinator) config(s protocol.Side) topology.Config {
 // side comes out by itself.
 func asTold(ctx context.Context, sides [3]*side) error {
 	for _, s := range protocol.Sides {
+		if sides[s] == nil {
+			continue
+		}
 		if m, ok := errors.AsType[*topology.ModeError](sides[s].client.CheckMode(ctx)); ok {
 			return fmt.Errorf("coordinator: %v: %w", s, m)
 		}
@@ -87,9 +90,12 @@ func asTold(ctx context.Context, sides [3]*side) error {
 	return nil
 }
 
-// probe learns what the sides can do. It may be called again.
+// probe learns what the sides that are given can do. It may be called again.
 func probeAll(ctx context.Context, sides [3]*side) error {
 	for _, s := range protocol.Sides {
+		if sides[s] == nil {
+			continue
+		}
 		caps, err := probe(ctx, sides[s].client)
 		if err != nil {
 			return fmt.Errorf("coordinator: %v: %w", s, err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -136,9 +137,7 @@ type asking struct {
 func (c *Coordinator) leader(ctx context.Context) (string, error) {
 	var errs error
 	for _, s := range protocol.Sides {
-		ask, cancel := context.WithTimeout(ctx, askFor) // each its own: a source that hangs must not use up the target's
-		h, err := c.sides[s].store.LockHolder(ask)
-		cancel()
+		h, err := c.holder(ctx, s)
 		if err == nil && h.ID != "" {
 			return h.ID, nil
 		}
@@ -150,6 +149,14 @@ func (c *Coordinator) leader(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("%w: the coordinator that ran has ended just now; run the command again", ErrReplaced)
 }
 
+// holder returns who holds the lock of a side. Each side has its own time: one
+// that hangs must not use up the other's.
+func (c *Coordinator) holder(ctx context.Context, s protocol.Side) (control.Holder, error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	return c.sides[s].store.LockHolder(ctx)
+}
+
 // put writes the request to the source, or to the target if that one does not
 // answer: the coordinator looks at both.
 func (a *asking) put(ctx context.Context, r request) (err error) {
@@ -159,7 +166,10 @@ func (a *asking) put(ctx context.Context, r request) (err error) {
 	}
 	for _, s := range protocol.Sides {
 		a.on = a.c.sides[s]
-		if err = a.on.client.HSet(ctx, a.on.store.Keys().Requests, askField+a.id, text).Err(); err == nil {
+		within, cancel := context.WithTimeout(ctx, askFor)
+		err = a.on.client.HSet(within, a.on.store.Keys().Requests, askField+a.id, text).Err()
+		cancel()
+		if err == nil {
 			return nil
 		}
 	}
@@ -239,9 +249,7 @@ func (b *beats) look(ctx context.Context) error {
 	}
 	alive, known := false, false
 	for _, s := range protocol.Sides {
-		ask, cancel := context.WithTimeout(ctx, askFor)
-		h, err := b.c.sides[s].store.LockHolder(ask)
-		cancel()
+		h, err := b.c.holder(ctx, s)
 		if err != nil {
 			continue
 		}

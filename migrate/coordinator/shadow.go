@@ -54,16 +54,16 @@ func (t *term) stay(ctx context.Context) error {
 	return fmt.Errorf("coordinator: shadow: %w", context.Cause(ctx))
 }
 
-// leading runs f as the coordinator. What other processes have asked for is let
+// leading runs f as the coordinator, of both sides or of one alone. What other processes have asked for is let
 // end, and goodbye is said, before it returns.
-func (c *Coordinator) leading(ctx context.Context, verb string, f func(context.Context, *term) error) error {
+func (c *Coordinator) leading(ctx context.Context, verb string, f func(context.Context, *term) error, on ...protocol.Side) error {
 	select {
 	case c.verb <- struct{}{}:
 		defer func() { <-c.verb }()
 	case <-ctx.Done():
 		return fmt.Errorf("coordinator: wait for another verb of this process: %w", context.Cause(ctx))
 	}
-	within, t, err := c.lead(ctx, verb)
+	within, t, err := c.lead(ctx, verb, on...)
 	if err != nil {
 		return err
 	}

@@ -128,6 +128,8 @@ func (s *syncer) repairLoop(ctx context.Context) {
 			s.say(err)
 			pause(ctx, wait)
 			wait = min(2*wait, 5*time.Second)
+			for !s.whole() && pause(ctx, lookEvery) { // what cannot be compared keeps the time of its change
+			}
 			continue
 		case n == 0:
 			pause(ctx, idle)
@@ -164,9 +166,21 @@ func (s *syncer) repair(ctx context.Context, age time.Duration) (int, error) {
 		err = s.note(ctx, names)
 	}
 	if err != nil {
-		s.dirty.Add(names...)
+		s.dirty.Return(names...)
 	}
 	return len(names), err
+}
+
+// whole reports whether every feed follows its side.
+func (s *syncer) whole() bool {
+	for _, f := range s.feeds {
+		if f != nil {
+			if _, _, whole := f.Unbroken(); !whole {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (s *syncer) count(n tally) {

@@ -32,9 +32,10 @@ type term struct {
 	id    string // of the lock's holder, and in the name of every connection
 	log   *slog.Logger
 	clock clock
-	sides [3]*side   // for records, lock and fences: each script checks the lock
-	keys  [3]*copier // for keys: each connection checks the lock
-	verb  string     // for which it leads
+	on    []protocol.Side // where it leads: on both, or on the one that lives
+	sides [3]*side        // for records, lock and fences: each script checks the lock
+	keys  [3]*copier      // for keys: each connection checks the lock
+	verb  string          // for which it leads
 	end   context.CancelCauseFunc
 	wg    sync.WaitGroup
 
@@ -67,28 +68,40 @@ type copier struct {
 // ended without those of the records.
 func copyName(id string) string { return id + ".copy" }
 
-// lead makes this process the coordinator. The context that it returns ends with
-// ctx, and when another coordinator takes over. The caller ends the term.
-func (c *Coordinator) lead(ctx context.Context, verb string) (context.Context, *term, error) {
-	t := &term{c: c, id: "coordinator-" + control.ProcessID(), verb: verb, log: c.log, clock: clock{time.Now()}}
+// lead makes this process the coordinator: on both sides, or on one alone. The
+// context that it returns ends with ctx, and when another coordinator takes over.
+// The caller ends the term.
+func (c *Coordinator) lead(ctx context.Context, verb string, on ...protocol.Side) (context.Context, *term, error) {
+	if len(on) == 0 {
+		on = protocol.Sides[:]
+	}
+	t := &term{c: c, id: "coordinator-" + control.ProcessID(), verb: verb, log: c.log, clock: clock{time.Now()}, on: on}
 	t.desk = newDesk(t)
 	if err := t.open(); err != nil {
 		return nil, nil, errors.Join(err, t.close())
 	}
-	if err := asTold(ctx, t.sides); err != nil {
+	if err := asTold(ctx, t.led()); err != nil {
 		return nil, nil, errors.Join(err, t.close())
 	}
-	if err := probeAll(ctx, t.sides); err != nil {
+	if err := probeAll(ctx, t.led()); err != nil {
 		return nil, nil, errors.Join(c.withNext(ctx, err), t.close())
 	}
 	if err := t.take(ctx, verb); err != nil {
 		return nil, nil, errors.Join(c.withNext(ctx, err), t.close())
 	}
 	ctx, t.end = context.WithCancelCause(ctx)
-	for _, s := range protocol.Sides {
+	for _, s := range t.on {
 		t.wg.Go(func() { t.beat(ctx, s) })
 	}
 	return ctx, t, nil
+}
+
+// led returns the sides that it leads on, the other being nil.
+func (t *term) led() (sides [3]*side) {
+	for _, s := range t.on {
+		sides[s] = t.sides[s]
+	}
+	return sides
 }
 
 func (t *term) open() error {
@@ -207,7 +220,7 @@ func (t *term) quit(ctx context.Context) {
 	t.end(nil)
 	t.wg.Wait()
 	_ = t.closeKeys() // before the lock is free
-	for _, s := range protocol.Sides {
+	for _, s := range t.on {
 		if err := t.sides[s].store.ReleaseLock(ctx, t.id); err != nil {
 			t.log.Debug("lock not released", "side", s.String(), "err", err)
 		}
