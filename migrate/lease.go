@@ -57,7 +57,6 @@ func (m *member) refresh(ctx context.Context, sd *memberSide) bool {
 			m.missed(sd.side)
 			return false
 		}
-		m.endLapsed(m.sides[sd.side.Other()]) // what was heard may have given that side up
 		if eff.PutBack != nil {
 			m.putBack(ctx, sd, *eff.PutBack)
 		}
@@ -120,6 +119,9 @@ func (m *member) refreshOnce(ctx context.Context, sd *memberSide, settle bool) (
 			sd.pool.lapse()
 		}
 	case eff.View:
+		if other := m.sides[sd.side.Other()]; other.pool != nil && other.pool.leased && m.proto.Lease(other.side).RunID == "" {
+			other.pool.lapse() // what was heard has given that side up
+		}
 		m.install()
 	}
 	if now := m.proto.Acked(sd.side); now != acked && now.Stage == protocol.Committed {

@@ -128,6 +128,17 @@ func (w Waiting) Add(key string, since time.Time) Waiting {
 	return w
 }
 
+// Join adds what another tells.
+func (w Waiting) Join(o Waiting) Waiting {
+	if w.Keys == 0 || o.Keys > 0 && o.Since.Before(w.Since) {
+		w.Since = o.Since
+	}
+	w.Keys += o.Keys
+	w.Names = append(w.Names, o.Names...)
+	w.Names = w.Names[:min(len(w.Names), waitingNames)]
+	return w
+}
+
 // waiting tells by workload what waits to be copied.
 func (r *mirror) waiting() map[string]Waiting {
 	by := map[string]Waiting{}

@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/transload/transload/internal/protocol"
 )
@@ -34,19 +35,49 @@ func (b *bench) advise(st *Status, errs [3]error) {
 		next("migrate cutover --to %d --execute", 100)
 		next("migrate rollback --execute gives all back to the source")
 	case protocol.Soak:
+		if b.away(protocol.Source) {
+			break
+		}
 		next("migrate rollback --execute while there is doubt; migrate finish ends the migration for good")
 	case protocol.Done:
 		next("take the migrating client and REDIS_TARGET_* out of the app, then migrate forget")
+	}
+	if st.Phase.Leased() {
+		b.emergency(errs, next)
 	}
 	if st.WaitsFor == "" {
 		st.WaitsFor = b.waitsFor(st)
 	}
 }
 
+// emergency says what to do about a side that is gone, or was.
+func (b *bench) emergency(errs [3]error, next func(string, ...any)) {
+	how := [3]string{protocol.Source: "cutover --source-lost", protocol.Target: "rollback --target-lost"}
+	for _, s := range protocol.Sides {
+		switch {
+		case errs[s] != nil && b.recs.owns(s):
+			next("if the %v never comes back: migrate %s; docs/emergency.md tells what that loses", s, how[s])
+		case errs[s] != nil && !b.given[s].IsZero():
+			next("if the %v comes back: migrate shadow makes it equal again; else deploy the app with the %v alone", s, s.Other())
+		case b.away(s):
+			next("migrate shadow, begun anew, makes the %v equal again: until then there is no way back to it", s)
+		}
+	}
+}
+
+// away reports whether a side was given up and has not been made equal since, as
+// far as can be told.
+func (b *bench) away(s protocol.Side) bool {
+	return !b.given[s].IsZero() && b.verified.Before(b.given[s])
+}
+
 func (b *bench) blockers(st *Status, block func(string, ...any)) {
 	for _, s := range protocol.Sides {
 		if f := b.facts[s]; f.Full {
 			block("the %v has no room left and takes no writes (%s of %s are used): %s", s, bytes(f.Used), bytes(f.Max), raiseMemory)
+		}
+		if b.away(s) {
+			block("the %v was given up at %s, and has not been made equal since", s, b.given[s].UTC().Format(time.RFC3339))
 		}
 		if b.lost[s] && b.recs.owns(s) {
 			block("%s; moves are refused: %s", lossText(s), wayOut(s))

@@ -27,23 +27,22 @@ func newDesk(t *term) *desk {
 }
 
 // errSuperseded ends a verb in favour of another.
-var errSuperseded = errors.New("coordinator: a rollback was asked for")
+var errSuperseded = errors.New("coordinator: a verb was asked for that does not wait")
 
 // do runs a verb when those before it are over. A rollback does not wait: it
-// ends what runs, which goes back to the state before its step.
+// ends a cutover that runs, which goes back to the state before its step. Nor does
+// giving a side up: what runs needs both.
 func (d *desk) do(ctx context.Context, j *job, f func(context.Context) error) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	j.mu.Lock()
 	j.end = end
 	j.mu.Unlock()
-	if j.verb == "rollback" {
-		d.mu.Lock()
-		if d.running != nil && d.running.verb == "cutover" {
-			d.running.cancel(errSuperseded)
-		}
-		d.mu.Unlock()
+	d.mu.Lock()
+	if r := d.running; r != nil && (j.verb == giveUpVerb || j.verb == "rollback" && r.verb == "cutover") {
+		r.cancel(errSuperseded)
 	}
+	d.mu.Unlock()
 	select {
 	case d.turn <- struct{}{}:
 	case <-ctx.Done():

@@ -71,24 +71,26 @@ func (l Limits) withDefaults() Limits {
 // A bench is what gates are judged on: everything that was found out, at one
 // moment, about both sides and the members.
 type bench struct {
-	c      *Coordinator
-	t      *term // nil: nobody leads here, and what only a coordinator knows is not known
-	from   protocol.Side
-	goal   map[string]int
-	care   Care
-	recs   readings
-	facts  [3]facts
-	roll   map[string][3]protocol.Entry // by member, on both sides
-	about  map[string]migrate.About
-	census map[string]migrate.Census
-	others [3][]bypass
-	hidden error         // why the connections of some side could not be listed
-	began  time.Time     // of shadow
-	soaked time.Time     // since when the target answers all
-	lost   [3]bool       // by side: it came back without its record
-	groups int           // streams with groups among those that move
-	asking time.Duration // how long it took to ask all that move for their groups
-	gates  []Gate
+	c        *Coordinator
+	t        *term // nil: nobody leads here, and what only a coordinator knows is not known
+	from     protocol.Side
+	goal     map[string]int
+	care     Care
+	recs     readings
+	facts    [3]facts
+	roll     map[string][3]protocol.Entry // by member, on both sides
+	about    map[string]migrate.About
+	census   map[string]migrate.Census
+	others   [3][]bypass
+	hidden   error         // why the connections of some side could not be listed
+	began    time.Time     // of shadow
+	verified time.Time     // when a coordinator had last compared every key
+	soaked   time.Time     // since when the target answers all
+	lost     [3]bool       // by side: it came back without its record
+	given    [3]time.Time  // by side: when it was given up
+	groups   int           // streams with groups among those that move
+	asking   time.Duration // how long it took to ask all that move for their groups
+	gates    []Gate
 }
 
 // look finds out what the gates of a move need.
@@ -168,10 +170,15 @@ func (b *bench) times(ctx context.Context, sd *side) {
 	}
 	b.lost[sd.Side] = lostIn(events, sd.Side)
 	for _, e := range events {
+		if e.What == gaveUp(sd.Side.Other()) {
+			b.given[sd.Side.Other()] = e.At
+		}
+	}
+	for _, e := range events {
 		switch e.What {
 		case begun(protocol.Source):
 			b.began = e.At
-		case "grant on the target":
+		case "grant on the target", gaveUp(protocol.Source):
 			b.soaked = e.At
 		}
 	}

@@ -33,6 +33,11 @@ func (t *term) watchRecords(ctx context.Context) {
 			switch {
 			case err != nil:
 				continue
+			case t.known()[s.Other()].Record.Voids(r.Record):
+				if err := t.takeBack(ctx, r.Record, t.known()[s.Other()].Record); err != nil {
+					t.log.Debug("record not replaced", "side", s.String(), "err", err)
+				}
+				continue
 			case r.Record.Epoch >= known.Epoch:
 				t.learn(s, r)
 				continue

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/migrate"
 )
 
 // Live is what the coordinator that runs, or ran last, tells of itself. It is
@@ -24,6 +25,8 @@ type Live struct {
 	Total    tally          `json:"keys"`
 	Streams  int            `json:"streams"`
 	Phase    protocol.Phase `json:"phase"`
+
+	Waiting map[string]migrate.Waiting `json:"waiting,omitempty"` // names that are to be compared, by workload
 }
 
 // SyncState tells how the sync goes.
@@ -91,6 +94,7 @@ func (t *term) live() Live {
 	s := t.syncer
 	p := s.progress()
 	l := Live{ID: t.id, Verb: t.verb, At: time.Now().UTC(), Dirty: s.dirty.Len(), Slots: s.slots(), WaitsFor: p.Text, Phase: t.known().phase()}
+	l.Waiting = s.waiting(toldWaiting)
 	l.Sync = SyncState{Done: s.passed(), Keys: p.Keys, Total: p.Total, Rate: p.Rate, ETA: p.ETA}
 	s.mu.Lock()
 	l.Total, l.Streams = s.total, len(s.streams)

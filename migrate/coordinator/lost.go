@@ -115,6 +115,9 @@ func (t *term) mayCopy(from protocol.Side, lost bool) error {
 	if t.yield.Load() {
 		return errYield
 	}
+	if t.given[from.Other()].Load() {
+		return fmt.Errorf("the %v was given up: keep what it has if you want to look for what was lost, then end this and start `migrate shadow` again, which makes it equal", from.Other())
+	}
 	if t.lost[from].Load() != lost {
 		return fmt.Errorf("the %v has just been found to have lost its data, or to have it again", from)
 	}

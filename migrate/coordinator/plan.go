@@ -147,6 +147,12 @@ func (v *view) authority(key string) protocol.Side {
 func (v *view) authorityOf(workload string, slot int) protocol.Side {
 	src, dst := v.rec[protocol.Source], v.rec[protocol.Target]
 	a, b := src.State(workload, slot), dst.State(workload, slot)
+	if dst.Voids(src) {
+		a = protocol.Given
+	}
+	if src.Voids(dst) {
+		b = protocol.Given
+	}
 	rules := func(s protocol.State) bool { return s == protocol.Owns || s == protocol.Holds }
 	switch {
 	case rules(a) && rules(b):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -18,7 +19,9 @@ const recoverFor = time.Minute
 //   - a hold is left to its deadline, and then ended as protocol.Resolve says;
 //   - a commit is carried on to its grant;
 //   - an offer whose move is no more is struck out;
-//   - a phase change that reached one side alone is made on the other.
+//   - a phase change that reached one side alone is made on the other;
+//   - a claim is waived, since both sides answer;
+//   - a side that was given up, and is back, becomes the mirror of the other.
 func (t *term) recover(ctx context.Context) (readings, error) {
 	ctx, cancel := context.WithTimeout(ctx, recoverFor)
 	defer cancel()
@@ -43,6 +46,19 @@ func (t *term) recover(ctx context.Context) (readings, error) {
 func (t *term) recoverOnce(ctx context.Context, recs readings, waited time.Duration) (done bool, err error) {
 	for _, s := range protocol.Sides {
 		rec, other := recs[s].Record, recs[s.Other()].Record
+		switch {
+		case other.Voids(rec):
+			return false, t.takeBack(ctx, rec, other)
+		case rec.Claim != "":
+			next, err := rec.Waive(t.stamp(recs))
+			if err == nil {
+				_, err = t.change(ctx, protocol.Change{Side: s, Old: rec, New: next}, "left by an earlier coordinator")
+			}
+			return false, err
+		}
+	}
+	for _, s := range protocol.Sides {
+		rec, other := recs[s].Record, recs[s.Other()].Record
 		mv := rec.Move
 		switch {
 		case mv == nil:
@@ -65,6 +81,14 @@ func (t *term) recoverOnce(ctx context.Context, recs readings, waited time.Durat
 	}
 	_, err = t.change(ctx, ch, why)
 	return false, err
+}
+
+// takeBack makes a side that was given up, and is back, the mirror of the other.
+func (t *term) takeBack(ctx context.Context, void, living protocol.Record) error {
+	ch := living.Yield(void)
+	ev := control.Event{Who: t.id, What: fmt.Sprintf("the %v is back, as a mirror", ch.Side), Why: "it had been given up"} // as members name it
+	_, err := t.changeAs(ctx, ch, ev)
+	return err
 }
 
 // endLeft ends a preparation at once, and a hold once its deadline has passed:

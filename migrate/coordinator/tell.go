@@ -62,15 +62,20 @@ func (b *bench) read(ctx context.Context, sd *side) (*Live, error) {
 	if b.recs[sd.Side], err = sd.store.Read(ctx, false); err != nil {
 		return nil, err
 	}
+	return liveOn(ctx, sd), nil
+}
+
+// liveOn returns what a coordinator has told on a side, or nil.
+func liveOn(ctx context.Context, sd *side) *Live {
 	text, err := sd.client.HGet(ctx, sd.store.Keys().Requests, liveField).Result()
 	if err != nil {
-		return nil, nil //nolint:nilerr // nothing was told
+		return nil // nothing was told
 	}
 	var l Live
 	if json.Unmarshal([]byte(text), &l) != nil {
-		return nil, nil // by another version
+		return nil // by another version
 	}
-	return &l, nil
+	return &l
 }
 
 func (b *bench) tellRecords(st *Status) {
@@ -139,7 +144,7 @@ func (b *bench) tellLive(ctx context.Context, st *Status, told [3]*Live) {
 		return
 	}
 	st.LastMove = l.LastMove
-	st.Sync.VerifiedAt = l.Sync.VerifiedAt
+	st.Sync.VerifiedAt, b.verified = l.Sync.VerifiedAt, l.Sync.VerifiedAt.Time
 	if st.Coordinator == nil || st.Coordinator.ID != l.ID {
 		return // it has left: what it told of the present is past
 	}

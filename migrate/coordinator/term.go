@@ -45,6 +45,7 @@ type term struct {
 	settings settings
 	looking  sync.Mutex     // for a loss
 	lost     [3]atomic.Bool // by side: it came back without its record
+	given    [3]atomic.Bool // by side: it was given up in this term
 	yield    atomic.Bool    // what is being copied is to end: see halt
 
 	mu      sync.Mutex

@@ -14,6 +14,7 @@ func init() {
 		"cutover":  verb((*term).cutover),
 		"rollback": verb((*term).rollback),
 		"finish":   verb((*term).finish),
+		giveUpVerb: verb((*term).giveUp),
 
 		"preview cutover":  verb((*term).previewCutover),
 		"preview rollback": verb((*term).previewRollback),
