@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/migrate/coordinator"
 )
 
@@ -16,7 +17,7 @@ func (p process) cutoverVerb() *cli.Command {
 	return &cli.Command{
 		Name:      "cutover",
 		Usage:     "give authority to the target, step by step; a dry run without --execute",
-		UsageText: "migrate cutover --to 10,50,100 [--only WORKLOAD] [--every 10m] [--execute]",
+		UsageText: "migrate cutover --to 10,50,100 [--only WORKLOAD] [--every 10m] [--execute]\nmigrate cutover --source-lost [--execute]",
 		Description: "A dry run tells each gate with its figure and what each step would move, and exits with 3\n" +
 			"if a gate is shut. If migrate shadow runs, it is asked to do the work and followed; else\n" +
 			"all keys are compared first.",
@@ -24,7 +25,7 @@ func (p process) cutoverVerb() *cli.Command {
 			&cli.StringFlag{Name: "to", Usage: "rising `PERCENT`ages of each workload: 10,50,100"},
 			&cli.StringSliceFlag{Name: "only", Usage: "move this `WORKLOAD` alone; may be given several times"},
 			duration("every", "none", "pause between two steps"),
-		), careFlags()...)...),
+		), append(lostFlag("source", "the source is gone for good: let the target answer for everything without it, and say what may be lost"), careFlags()...)...)...),
 		Action: p.action(cutover),
 	}
 }
@@ -33,6 +34,9 @@ func cutover(ctx context.Context, v *call) error {
 	do, err := v.execute()
 	if err != nil {
 		return err
+	}
+	if v.flags.Bool("source-lost") {
+		return v.giveUp(ctx, protocol.Source, do, "to", "only", "every", "fence", "accept-bypass")
 	}
 	req := coordinator.CutoverRequest{Only: v.flags.StringSlice("only"), Every: v.flags.Duration("every"), Care: v.care()}
 	if req.To, err = steps(v.flags.String("to")); err != nil {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/migrate/coordinator"
 )
 
@@ -16,7 +17,8 @@ func (p process) rollbackVerb() *cli.Command {
 		Description: "The same move as cutover in the other direction, with the same proof: what was written\n" +
 			"meanwhile comes along. It ends a cutover that runs. From shadow it goes to off. A dry run\n" +
 			"without --execute.",
-		Flags:  leading(append(executeFlags(), careFlags()...)...),
+		Flags: leading(append(append(executeFlags(),
+			lostFlag("target", "the target is gone for good: let the source answer for everything without it, and say what may be lost")...), careFlags()...)...),
 		Action: p.action(rollback),
 	}
 }
@@ -25,6 +27,9 @@ func rollback(ctx context.Context, v *call) error {
 	do, err := v.execute()
 	if err != nil {
 		return err
+	}
+	if v.flags.Bool("target-lost") {
+		return v.giveUp(ctx, protocol.Target, do, "accept-bypass")
 	}
 	co, err := v.open(v.bounds)
 	if err != nil {

@@ -44,7 +44,9 @@ func TestSourceGivenUp(t *testing.T) {
 	}
 	app := a.clients[0]
 	waiting := make(chan error, 1) // a write that waits for a side that answers
-	go func() { waiting <- untilDone(func() error { return app.Set(t.Context(), "sess:{late}", "1", 0).Err() }) }()
+	go func() {
+		waiting <- untilDone(func() error { return app.Set(t.Context(), "sess:{late}", "1", 0).Err() })
+	}()
 	eventually(t, func() bool {
 		return len(status(t, c).NextSteps) > 0 && slices.ContainsFunc(status(t, c).NextSteps, tells("--source-lost"))
 	})
