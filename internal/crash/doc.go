@@ -39,4 +39,40 @@
 //	member started in a hold, and after the commit     TestMemberStartedInHoldLosesNothing
 //	every member replaced in shadow                    TestRollingDeployInShadowLosesNothing
 //	shadow killed in its pass, and when it was equal   TestShadowKilledCopiesNothingTwice
+//
+// # Servers, and what is around them
+//
+//	what happens                                       test, and its verdict
+//	target's primary killed in shadow                  TestTargetKilledInShadowTheAppSeesNothing
+//	killed before, in and after hold, prove, offer     TestTargetKilledInAMoveLosesNothing
+//	and commit                                         until the commit nothing moves, and the app works on
+//	                                                   without a target; after it the move is carried on
+//	killed in soak                                     TestTargetKilledInSoakLosesNothing
+//	source's primary killed in shadow                  TestSourceKilledInShadowLosesNothing
+//	killed in soak                                     TestSourceKilledInSoakTheAppSeesNothing
+//	a lone source killed and started again             TestLoneSourceRestartedLosesNothing
+//	source stopped for 3 s and 20 s, in shadow         TestSourceHungInShadowLosesNothing
+//	and in a hold                                      TestSourceHungInAHoldLosesNothing
+//	                                                   the hold ends as soon as it goes on
+//	feeds cut in shadow                                TestFeedCutInShadowEverythingIsComparedAgain
+//	and in a hold                                      TestFeedCutInAHoldTheMoveIsGivenUp
+//	target out of memory in shadow                     TestTargetFullInShadowTheAppSeesNothing
+//	                                                   status and cutover name it, and it heals by itself
+//	and from the start                                 TestTargetFullFromTheStartIsRefused
+//	target's password wrong from the start             TestWrongPasswordFromTheStartIsRefused
+//	changed in shadow                                  TestPasswordChangedInShadowTheAppSeesNothing
+//	and in soak                                        TestPasswordChangedInSoakLosesNothing
+//	no CONFIG, ACL, DEBUG, BGSAVE, CLIENT KILL, LIST   TestManagedServiceMovesAndSaysWhatIsLost
+//	or TRACKING, each and all, on one side and both    check names what is lost, and nothing is refused
+//	a member that died there                           TestUnfencedMemberStopsTheMoveWhichSaysHowToGoOn
+//	target that takes no payload of the source         TestOlderTargetIsCopiedByType
+//	keys that expire in the pass and in holds          TestKeysThatExpireInTheCopyAndInAHoldDieOnBothSides
+//	keys renewed after the flip                        TestKeysRenewedAfterTheFlipOutliveTheirOldExpiry
+//	values that change type                            TestValuesThatChangeTypeInMidCopyEndEqual
+//
+// A failover of Redis loses what its replicas had not got, whoever uses it. That is
+// not counted here: a primary that has the authority is killed when its replicas
+// are level, behind a pause in which it acknowledges nothing, under full load. What
+// is missing afterwards was lost by the migration. How much Redis itself loses is
+// measured in package drill.
 package crash
