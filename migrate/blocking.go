@@ -110,14 +110,15 @@ func (c *Client) awaitTurn(ctx context.Context, units []unit, end time.Time) (ov
 }
 
 // moves reports whether a move is under way that covers one of the units: until
-// it is granted nobody may write them.
+// it is granted nobody may write them. If all keys move, and the taker dies before
+// its offer was heard of, nobody may read them either.
 func (v *view) moves(units []unit) bool {
 	if v.only != protocol.None {
 		return false
 	}
 	return slices.ContainsFunc(units, func(u unit) bool {
 		side, moving := v.serve(u, true)
-		return moving || side == protocol.None && !v.blank
+		return moving || side == protocol.None && (v.between || !v.blank)
 	})
 }
 

@@ -177,6 +177,9 @@ func TestBlankView(t *testing.T) {
 	if v.moves(u) {
 		t.Error("nothing moves in a blank view")
 	}
+	if v := (&view{blank: true, between: true}); !v.moves(u) {
+		t.Error("all keys move between a commit and its grant, also while the taker is away")
+	}
 }
 
 func mustDefaults(t *testing.T, p *pair) Options {

@@ -22,6 +22,7 @@ func (m *member) install() {
 		v.ranges, v.why = m.nothing(), rec
 	}
 	v.sum()
+	v.between = v.why == "" && m.holding()
 	for _, s := range protocol.Sides {
 		v.pools[s] = m.poolFor(s, v)
 	}

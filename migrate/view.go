@@ -20,6 +20,7 @@ type view struct {
 	held      bool               // some key takes no writes now
 	blank     bool               // no key may be read or written: nothing is known yet, or this member does not fit
 	ranges    [][]protocol.Range // by workload
+	between   bool               // a move is held, or committed and not granted
 	pools     [3]*pool           // by side; nil where there is no lease
 	copies    [3]*pool           // for copies to a side; nil unless there are both leases
 	target    float64            // share of all slots that the target serves
