@@ -114,7 +114,7 @@ func TestFeedCutInAHoldTheMoveIsGivenUp(t *testing.T) {
 				m.shadow()()
 				w := m.wires()
 				done := w.at(hold, in, func() { cut(w, side, m.places[side].servers[0]) })
-				l := startLeader(t, order{Verb: "cutover", To: []int{100}}, m.env, w.env)
+				l := startLeader(t, order{Verb: "cutover", To: []int{100}, Hold: patient}, m.env, w.env)
 				wait(t, done, "the coordinator never held")
 				if out := l.outcome(); !out.Aborted || !strings.Contains(out.Error, "feed of the "+side.String()) {
 					t.Errorf("got %+v; want the move given up for the feed of the %v", out, side)

@@ -48,7 +48,7 @@ func TestTargetKilledInAMoveLosesNothing(t *testing.T) {
 				w := m.wires()
 				dead := target.primary(t.Context())
 				killed := w.at(s, wh, func() { target.killLevel(t) })
-				l := startLeader(t, order{Verb: "cutover", To: []int{100}}, m.env, w.env)
+				l := startLeader(t, order{Verb: "cutover", To: []int{100}, Hold: patient}, m.env, w.env)
 				wait(t, killed, fmt.Sprintf("the coordinator never came to %s %s", wh, s))
 				if s == hold || s == prove {
 					m.work(10, protocol.SilentFor) // the source has them, and no primary of the target is waited for

@@ -20,6 +20,9 @@ var hasty = redistest.Options{Hasty: true}
 // was handed to the kernel before.
 var kept = redistest.Options{Args: []string{"--appendonly", "yes"}}
 
+// patient bounds a hold in rows that must come to a later step of it.
+const patient = 8 * time.Second
+
 // members is how many processes of the app a row has.
 func members() int {
 	if isLong() {
