@@ -9,26 +9,31 @@ import (
 	"github.com/transload/transload/internal/redistest"
 )
 
-// Moments at which a coordinator is killed.
-var (
-	steps = []step{prepare, hold, prove, offer, commit, grant, abort}
-	whens = []when{before, in, after}
-)
+// moments at which a coordinator is killed. The time between two steps is after the
+// one and before the other: the short form takes its end, the long form the middle
+// as well.
+func moments() (list []moment) {
+	for _, s := range []step{prepare, hold, prove, offer, commit, grant, abort} {
+		list = append(list, moment{before, s}, moment{in, s})
+		if isLong() || s == grant || s == abort {
+			list = append(list, moment{after, s})
+		}
+	}
+	return list
+}
 
 // TestCoordinatorKilledLosesNothing kills the coordinator's process with -9 before,
 // in and after each step of a cutover. The app works on without it: members end a
 // hold, or grant. The next coordinator goes on from there, and nothing is lost.
 func TestCoordinatorKilledLosesNothing(t *testing.T) {
 	t.Parallel() // so that the rows wait beside everybody else's
-	for _, s := range steps {
-		for _, wh := range whens {
-			t.Run(fmt.Sprintf("%s_%s", wh, s), func(t *testing.T) {
-				t.Parallel()
-				rest := turn(t)
-				m := begin(t, standalone(t, redistest.Options{}), standalone(t, redistest.Options{}))
-				m.coordinatorKilled(s, wh, protocol.Source, rest)
-			})
-		}
+	for _, x := range moments() {
+		t.Run(x.String(), func(t *testing.T) {
+			t.Parallel()
+			rest := turn(t)
+			m := begin(t, standalone(t, redistest.Options{}), standalone(t, redistest.Options{}))
+			m.coordinatorKilled(x, protocol.Source, rest)
+		})
 	}
 }
 
@@ -38,22 +43,20 @@ func TestCoordinatorKilledInEveryModeLosesNothing(t *testing.T) {
 	long(t)
 	for _, mode := range modes {
 		for _, from := range protocol.Sides {
-			for _, s := range steps {
-				for _, wh := range whens {
-					t.Run(fmt.Sprintf("%s_from_%v_%s_%s", mode.name, from, wh, s), func(t *testing.T) {
-						t.Parallel()
-						rest := turn(t)
-						m := begin(t, standalone(t, redistest.Options{}), mode.start(t, redistest.Options{}))
-						m.coordinatorKilled(s, wh, from, rest)
-					})
-				}
+			for _, x := range moments() {
+				t.Run(fmt.Sprintf("%s_from_%v_%v", mode.name, from, x), func(t *testing.T) {
+					t.Parallel()
+					rest := turn(t)
+					m := begin(t, standalone(t, redistest.Options{}), mode.start(t, redistest.Options{}))
+					m.coordinatorKilled(x, from, rest)
+				})
 			}
 		}
 	}
 }
 
 // coordinatorKilled kills a coordinator that moves everything away from a side.
-func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side, rest func()) {
+func (m *migration) coordinatorKilled(x moment, from protocol.Side, rest func()) {
 	t := m.t
 	t.Helper()
 	m.seed(protocol.Source, 30)
@@ -65,19 +68,19 @@ func (m *migration) coordinatorKilled(s step, wh when, from protocol.Side, rest 
 		o = order{Verb: "rollback"}
 	}
 	w := m.wires()
-	if s == abort { // a move is given up when a feed breaks
+	if x.step == abort { // a move is given up when a feed breaks
 		w.at(hold, in, func() { w.cut(from.Other()) })
 	}
 	var victim *leader
 	born := make(chan struct{})
-	killed := w.at(s, wh, func() {
+	killed := w.at(x.step, x.when, func() {
 		<-born
 		w.die()
 		victim.kill()
 	})
 	victim = startLeader(t, o, m.env, w.env)
 	close(born)
-	wait(t, killed, fmt.Sprintf("the coordinator never came to %s %s", wh, s))
+	wait(t, killed, fmt.Sprintf("the coordinator never came to %v", x))
 	m.work(20, protocol.SilentFor-time.Second) // before anybody could take over
 	rest()
 

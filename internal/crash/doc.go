@@ -16,7 +16,8 @@
 // row has planned for that moment was done. So a step is hit exactly, on a machine
 // of any speed, and the code that moves has no switch for it. There are three
 // moments to a step: before a server has it; when it is carried out and the answer
-// has not come; some commands later, in the middle of what comes next.
+// has not come; some commands later, in the middle of what comes next. In the short
+// form "before" a step is also "after" the one that goes before it.
 //
 // Most of a row is waiting: for a lease or a lock to run out (protocol.SilentFor).
 // So many rows stand side by side, and take turns where they work. LONG=1 repeats

@@ -8,14 +8,6 @@ import (
 	"github.com/transload/transload/internal/redistest"
 )
 
-// A moment is a step of a move, and when about it.
-type moment struct {
-	when when
-	step step
-}
-
-func (x moment) String() string { return fmt.Sprintf("%s_%s", x.when, x.step) }
-
 // inHold are the moments at which members are hurt: one that knows of no hold
 // yet, one that has acknowledged it, and one that has not heard of the commit.
 func inHold() []moment {
@@ -24,9 +16,7 @@ func inHold() []moment {
 	}
 	var all []moment
 	for _, s := range []step{prepare, hold, prove, offer, commit, grant} {
-		for _, wh := range whens {
-			all = append(all, moment{wh, s})
-		}
+		all = append(all, moment{before, s}, moment{in, s}, moment{after, s})
 	}
 	return all
 }

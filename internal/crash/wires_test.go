@@ -49,6 +49,17 @@ const (
 	after  when = "after"
 )
 
+// A moment is a step of a move, and when about it.
+type moment struct {
+	when when
+	step step
+}
+
+func (x moment) String() string { return fmt.Sprintf("%s_%s", x.when, x.step) }
+
+// whens are all of them.
+var whens = []when{before, in, after}
+
 // commandsAfter is how many commands after a step "after" is, unless the next step
 // comes first.
 const commandsAfter = 5
