@@ -162,7 +162,8 @@ func (m *member) reason(v *view) string {
 // holding reports whether a move that is obeyed may keep writes waiting.
 func (m *member) holding() bool {
 	for _, s := range protocol.Sides {
-		if mv := m.proto.Record(s).Move; mv != nil && (mv.Stage == protocol.Held || mv.Stage == protocol.Committed && !m.proto.Record(s.Other()).At(mv.ID, protocol.Granted)) {
+		rec := m.proto.Record(s)
+		if rec.Move != nil && rec.Move.Stage == protocol.Held || rec.AwaitsGrant(m.proto.Record(s.Other())) {
 			return true
 		}
 	}

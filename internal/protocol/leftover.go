@@ -36,6 +36,16 @@ func Resolve(giver Record, runID string, taker *Record, s Stamp) (Change, bool) 
 	return Change{giver.Side, giver, next}, err == nil
 }
 
+// AwaitsGrant reports whether r has given slots away by a commit, and the taker's
+// record knows nothing of it yet. A taker whose record is newer than the commit was
+// granted it and has gone on: what came after, a way back that was given up for
+// one, may have left no trace of the grant, while the commit stands on the giver's
+// record until that side takes part in a move again.
+func (r Record) AwaitsGrant(taker Record) bool {
+	mv := r.Move
+	return mv != nil && mv.From == r.Side && mv.Stage == Committed && taker.Epoch < r.Epoch && !taker.At(mv.ID, Granted)
+}
+
 // Open grants a move that is committed. roll is the giver's, read before giver
 // was; safe says that every replica of the giver has that record. force says
 // that a lease has passed since whoever asks obeyed this very commit: then those who

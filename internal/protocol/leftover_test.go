@@ -116,3 +116,32 @@ func TestStrikeOut(t *testing.T) {
 		})
 	}
 }
+
+// TestAwaitsGrant: only the taker's record tells whether a commit has been granted,
+// and it may have gone on since.
+func TestAwaitsGrant(t *testing.T) {
+	committed, offered := stands(t, Source, Committed, Offered)
+	_, granted := stands(t, Source, Committed, Granted)
+	back, err := granted.Prepare(Move{ID: "back", From: Target, Goal: map[string]int{"w": 0}}, Stamp{granted.Epoch + 1, "w", "p"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	aborted, err := back.Abort("back", Stamp{back.Epoch + 1, "w", "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		taker Record
+		want  bool
+	}{
+		"offered":                     {offered, true},
+		"granted":                     {granted, false},
+		"a way back is prepared":      {back, false},
+		"a way back was given up":     {aborted, false},
+		"the taker has not been read": {Record{}, true},
+	} {
+		if got := committed.AwaitsGrant(tt.taker); got != tt.want {
+			t.Errorf("%s: got %v; want %v", name, got, tt.want)
+		}
+	}
+}

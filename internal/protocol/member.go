@@ -378,7 +378,7 @@ func (m *Member) Wish(now Instant) (w Wish, giver Side, force bool) {
 			if now.Since(m.sides[s].since) >= PrepareBound+abortAfter {
 				return WishEnd, s, false
 			}
-		case mv.From == s && mv.Stage == Committed && !other.Empty() && !other.At(mv.ID, Granted) && other.Epoch < rec.Epoch:
+		case !other.Empty() && rec.AwaitsGrant(other):
 			if now.Since(m.sides[s].since) < abortAfter {
 				continue
 			}

@@ -58,6 +58,40 @@ func TestAbort(t *testing.T) {
 	}
 }
 
+// TestAbortedWayBack gives a rollback up in its hold. The commit of the cutover
+// still stands on the source's record, and the target's tells no more of its grant:
+// that is no move under way.
+func TestAbortedWayBack(t *testing.T) {
+	t.Parallel()
+	s := pair(t)
+	startApp(t, s, 2, 50)
+	startShadow(t, s)
+	if err := cutOrDone(t, coordinate(t, s)); err != nil {
+		t.Fatal(err)
+	}
+	var tm *term
+	k := &killer{stage: protocol.Held, act: func() {
+		tm.syncer.gap(protocol.Source, feed.Gap{Err: errors.New("a test breaks it")})
+		time.Sleep(50 * time.Millisecond) // so that the mover hears of it before the record's answer
+	}}
+	c := coordinate(t, s, func(o *Options) { o.extra = []topology.Option{topology.WithHook(k)} })
+	ctx, leading, err := c.lead(t.Context(), "rollback")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tm = leading
+	defer tm.quit(t.Context())
+	if err := tm.readyToMove(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := tm.syncer.move(ctx, protocol.Target, tm.goal(nil, 0), time.Second); !errors.Is(err, ErrAborted) {
+		t.Fatalf("got %+v, %v; want it aborted", report, err)
+	}
+	if st := status(t, c); st.Moving != nil || st.Phase != protocol.Soak {
+		t.Errorf("got %v and %+v; want soak, and no move", st.Phase, st.Moving)
+	}
+}
+
 // startShadow begins a migration and leaves it in shadow.
 func startShadow(t *testing.T, s sides) {
 	t.Helper()

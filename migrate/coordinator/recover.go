@@ -64,7 +64,7 @@ func (t *term) recoverOnce(ctx context.Context, recs readings, waited time.Durat
 		case mv == nil:
 		case mv.From == s && (mv.Stage == protocol.Prepared || mv.Stage == protocol.Held):
 			return false, t.endLeft(ctx, s, recs)
-		case mv.From == s && mv.Stage == protocol.Committed && other.Epoch < rec.Epoch && !other.At(mv.ID, protocol.Granted):
+		case rec.AwaitsGrant(other):
 			return false, t.carryOn(ctx, s, recs)
 		case mv.Stage == protocol.Offered:
 			ch, ok := protocol.StrikeOut(other, rec, t.stamp(recs))

@@ -89,8 +89,7 @@ func (b *bench) tellRecords(st *Status) {
 			}
 		}
 		mv := rec.Move
-		if mv != nil && mv.From == s && (mv.Stage == protocol.Prepared || mv.Stage == protocol.Held ||
-			mv.Stage == protocol.Committed && !b.recs[s.Other()].Record.At(mv.ID, protocol.Granted)) {
+		if mv != nil && mv.From == s && (mv.Stage == protocol.Prepared || mv.Stage == protocol.Held || rec.AwaitsGrant(b.recs[s.Other()].Record)) {
 			st.Moving = &MovingStatus{ID: mv.ID, From: mv.From, Stage: mv.Stage, Percent: percents(mv.Goal)}
 		}
 	}
