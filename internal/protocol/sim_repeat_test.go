@@ -12,7 +12,7 @@ import (
 // everything that draws from the seed; write the new ones down then.
 func TestSeedRepeats(t *testing.T) {
 	for seed, want := range map[uint64]string{
-		1: "31ca2409e57de1c6", 2: "697e50f02d56ba3d", 77: "a063dffbcc98bc4a",
+		1: "a0e1b465ee3b8259", 2: "15406e83cbe8547e", 77: "a063dffbcc98bc4a",
 	} {
 		once, twice := traceSum(seed), traceSum(seed)
 		if once != twice {
