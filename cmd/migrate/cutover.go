@@ -25,6 +25,7 @@ func (p process) cutoverVerb() *cli.Command {
 			&cli.StringFlag{Name: "to", Usage: "rising `PERCENT`ages of each workload: 10,50,100"},
 			&cli.StringSliceFlag{Name: "only", Usage: "move this `WORKLOAD` alone; may be given several times"},
 			duration("every", "none", "pause between two steps"),
+			gate(&cli.StringFlag{Name: "fence", Usage: "shut writers that do not use the migrating client out of the source: `acl` switches their users off"}),
 		), append(lostFlag("source", "the source is gone for good: let the target answer for everything without it, and say what may be lost"), careFlags()...)...)...),
 		Action: p.action(cutover),
 	}
@@ -39,6 +40,9 @@ func cutover(ctx context.Context, v *call) error {
 		return v.giveUp(ctx, protocol.Source, do, "to", "only", "every", "fence", "accept-bypass")
 	}
 	req := coordinator.CutoverRequest{Only: v.flags.StringSlice("only"), Every: v.flags.Duration("every"), Care: v.care()}
+	if req.Fence, err = v.fence(); err != nil {
+		return err
+	}
 	if req.To, err = steps(v.flags.String("to")); err != nil {
 		return err
 	}
@@ -56,6 +60,18 @@ func cutover(ctx context.Context, v *call) error {
 	}
 	res, err := co.Cutover(ctx, req)
 	return v.moved(res, err, len(res.Gates)+len(res.Moves), func(w io.Writer) { movesTable(w, res.Phase, res.Gates, res.Moves) })
+}
+
+// fence reads --fence.
+func (v *call) fence() (string, error) {
+	switch how := v.flags.String("fence"); {
+	case how != "" && how != coordinator.FenceACL:
+		return "", usage("say --fence acl", "--fence: %q is unknown", how)
+	case how != "" && v.flags.Bool("accept-bypass"):
+		return "", usage("say one of them", "--fence and --accept-bypass exclude each other")
+	default:
+		return how, nil
+	}
 }
 
 // preview prints a dry run. A gate that is shut is an error all the same.

@@ -65,6 +65,8 @@ func gate(f cli.Flag) cli.Flag {
 		f.Category = gates
 	case *cli.DurationFlag:
 		f.Category = gates
+	case *cli.StringFlag:
+		f.Category = gates
 	case *cli.Float64Flag:
 		f.Category = gates
 	case *cli.Int64Flag:

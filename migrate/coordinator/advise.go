@@ -45,6 +45,9 @@ func (b *bench) advise(st *Status, errs [3]error) {
 	if st.Phase.Leased() {
 		b.emergency(errs, next)
 	}
+	for _, user := range b.shutOut {
+		next("user %s is shut out of the source; to let it in again, %s", user, howToLetIn(user))
+	}
 	if st.WaitsFor == "" {
 		st.WaitsFor = b.waitsFor(st)
 	}

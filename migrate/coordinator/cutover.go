@@ -65,7 +65,7 @@ func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResu
 			return res, err
 		}
 		t.c.report("cutover", "moving to %d %%", percent)
-		report, err := t.step(ctx, protocol.Source, goal, req.Care)
+		report, err := t.fencedStep(ctx, goal, req.Care, i == 0)
 		res.Moves = append(res.Moves, report)
 		res.Phase = t.known().phase()
 		if err != nil {
@@ -85,6 +85,23 @@ func (t *term) waitReady(ctx context.Context, taker protocol.Side) error {
 		return err
 	}
 	return t.waitPassed(ctx, stuckFor)
+}
+
+// fencedStep makes a step, with writers that do not use the client shut out before.
+// They are let in again if the first step comes to nothing.
+func (t *term) fencedStep(ctx context.Context, goal map[string]int, care Care, first bool) (MoveReport, error) {
+	if care.Fence != FenceACL {
+		return t.step(ctx, protocol.Source, goal, care)
+	}
+	sh, err := t.shutOut(ctx, protocol.Source)
+	var report MoveReport
+	if err == nil {
+		report, err = t.step(ctx, protocol.Source, goal, care)
+	}
+	if err != nil && !report.Committed && first {
+		sh.undo(ctx)
+	}
+	return report, err
 }
 
 func (t *term) goal(only []string, cut int) map[string]int { return goalOf(t.known(), only, cut) }

@@ -82,14 +82,16 @@ type bench struct {
 	about    map[string]migrate.About
 	census   map[string]migrate.Census
 	others   [3][]bypass
-	hidden   error         // why the connections of some side could not be listed
-	began    time.Time     // of shadow
-	verified time.Time     // when a coordinator had last compared every key
-	soaked   time.Time     // since when the target answers all
-	lost     [3]bool       // by side: it came back without its record
-	given    [3]time.Time  // by side: when it was given up
-	groups   int           // streams with groups among those that move
-	asking   time.Duration // how long it took to ask all that move for their groups
+	needed   [3]map[string]bool // users that the migration and the servers log in by
+	shutOut  []string           // users of the source that are shut out
+	hidden   error              // why the connections of some side could not be listed
+	began    time.Time          // of shadow
+	verified time.Time          // when a coordinator had last compared every key
+	soaked   time.Time          // since when the target answers all
+	lost     [3]bool            // by side: it came back without its record
+	given    [3]time.Time       // by side: when it was given up
+	groups   int                // streams with groups among those that move
+	asking   time.Duration      // how long it took to ask all that move for their groups
 	gates    []Gate
 }
 
@@ -113,7 +115,7 @@ func (c *Coordinator) look(ctx context.Context, t *term, from protocol.Side, goa
 		if err := b.members(ctx, sides[s]); err != nil {
 			return nil, fmt.Errorf("coordinator: %w", err)
 		}
-		if b.others[s], err = bypasses(ctx, sides[s], c.opts.Name); err != nil {
+		if b.others[s], b.needed[s], err = bypasses(ctx, sides[s], c.opts.Name); err != nil {
 			b.hidden = fmt.Errorf("%v: %w", s, err)
 		}
 		b.times(ctx, sides[s])
@@ -169,6 +171,9 @@ func (b *bench) times(ctx context.Context, sd *side) {
 		return // then they are not known
 	}
 	b.lost[sd.Side] = lostIn(events, sd.Side)
+	if sd.Side == protocol.Source {
+		b.shutOut = stillOut(events, sd.Side)
+	}
 	for _, e := range events {
 		if e.What == gaveUp(sd.Side.Other()) {
 			b.given[sd.Side.Other()] = e.At

@@ -142,27 +142,33 @@ func (x bypass) String() string {
 
 // bypasses lists the connections whose last command was a write, and that are
 // neither members nor coordinators of this migration, nor servers. Where
-// connections cannot be listed nobody can be named.
-func bypasses(ctx context.Context, sd *side, name string) (out []bypass, err error) {
+// connections cannot be listed nobody can be named. needed are the users that these
+// others log in by.
+func bypasses(ctx context.Context, sd *side, name string) (out []bypass, needed map[string]bool, err error) {
 	var mu sync.Mutex
+	needed = map[string]bool{}
 	err = sd.client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
-		list, err := node.Do(ctx, "client", "list", "type", "normal").Text()
+		list, err := node.Do(ctx, "client", "list").Text()
 		if err != nil {
 			return err
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		for line := range strings.Lines(list) {
 			f := control.ClientFields(line)
-			if strings.HasPrefix(f["name"], "transload:"+name+":") || !writes(f["cmd"]) {
+			if strings.HasPrefix(f["name"], "transload:"+name+":") || strings.HasPrefix(f["name"], "sentinel-") || strings.ContainsAny(f["flags"], "SM") {
+				needed[f["user"]] = true
 				continue
 			}
-			mu.Lock()
+			if strings.Contains(f["flags"], "P") || !writes(f["cmd"]) {
+				continue
+			}
 			out = append(out, bypass{sd.Side, f["addr"], f["name"], f["cmd"], f["user"], time.Duration(number(f["idle"])) * time.Second})
-			mu.Unlock()
 		}
 		return nil
 	})
 	slices.SortFunc(out, func(a, b bypass) int { return strings.Compare(a.Addr, b.Addr) })
-	return out, err
+	return out, needed, err
 }
 
 // writes reports whether a command, as CLIENT LIST names it, changes keys.
@@ -183,15 +189,23 @@ const idleWriter = 5 * time.Minute
 
 // bypassGate wants nobody to write past the client.
 func (b *bench) bypassGate() {
-	var busy, idle []string
+	var busy, idle, out []string
 	for _, s := range protocol.Sides {
 		for _, x := range b.others[s] {
-			if x.Idle < idleWriter {
+			if b.care.Fence == FenceACL && s == b.from && mayShutOut(x, b.needed[s]) {
+				out = append(out, x.String())
+			} else if x.Idle < idleWriter {
 				busy = append(busy, x.String())
 			} else {
 				idle = append(idle, x.String())
 			}
 		}
+	}
+	if len(out) > 0 {
+		b.add("writers to be shut out", Warn, "", "they find themselves logged out when the first step is made", "%s", some(out, 3))
+	}
+	for _, user := range b.shutOut {
+		b.add("writers shut out", Warn, "", "to let it in again, "+howToLetIn(user), "user %s is shut out of the source", user)
 	}
 	switch {
 	case len(busy) == 0 && len(idle) == 0 && b.hidden != nil:
@@ -202,7 +216,10 @@ func (b *bench) bypassGate() {
 		b.add("other writers", Warn, "", "see what they are: what they write on a side that has given its keys is lost", "idle: %s", some(idle, 3))
 	case b.care.AcceptBypass:
 		b.add("other writers", Warn, "", "what they write on a side that has given its keys is lost", "accepted: %s", some(busy, 3))
+	case b.care.Fence == FenceACL:
+		b.add("other writers", Refused, "none", "give them a user of their own (ACL SETUSER), by which they can be shut out, or stop them",
+			"they log in as the app, migrate or a server does, or write on the side that is to take over: %s", some(busy, 3))
 	default:
-		b.add("other writers", Refused, "none", "stop them, or have them use migrate.Open; --accept-bypass if what they write may be lost", "%s", some(busy, 3))
+		b.add("other writers", Refused, "none", "stop them, or have them use migrate.Open; --fence acl shuts them out, --accept-bypass if what they write may be lost", "%s", some(busy, 3))
 	}
 }

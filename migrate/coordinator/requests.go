@@ -14,6 +14,7 @@ type Care struct {
 	MaxHold      time.Duration `json:"max_hold,omitempty"`
 	Limits       Limits        `json:"limits"`
 	AcceptBypass bool          `json:"accept_bypass,omitempty"` // writers that do not use the client are known and harmless
+	Fence        string        `json:"fence,omitempty"`         // FenceACL: a cutover shuts them out of the source by their users
 }
 
 func (c Care) fill(o Options) Care {
