@@ -13,6 +13,7 @@ import (
 var (
 	runs = flag.Int("runs", 0, "how many runs in a row; 0 is the short form")
 	seed = flag.Uint64("seed", 0, "the first run's seed; the next ones follow it. 0 draws one")
+	rate = flag.Int("rate", 60, "operations a second of each member's recorded clients, in the short form")
 	tell = flag.Bool("tell", false, "print what happened, of runs that pass too")
 )
 
@@ -29,7 +30,7 @@ func TestHistory(t *testing.T) {
 		{fault: "coordinator killed", step: 3, after: 600 * ms},
 		{fault: "link cut", step: 4, after: 500 * ms, lasts: 2 * time.Second, who: 1, side: protocol.Target},
 		{fault: "slow", step: 5, after: 0, lasts: 2 * time.Second, side: protocol.Target},
-	}}, 60)
+	}}, *rate)
 	t.Log(r)
 }
 
@@ -47,7 +48,7 @@ func TestChaos(t *testing.T) {
 			t.Parallel()
 			p := draw(seed, mode)
 			p.brief = true
-			t.Log(carryOut(t, p, 60))
+			t.Log(carryOut(t, p, *rate))
 		})
 	}
 }
