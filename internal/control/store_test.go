@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -208,6 +210,7 @@ func TestReplicas(t *testing.T) {
 	if r := s.mustChange(t, protocol.Record{}, one); !r.Safe {
 		t.Fatal("two replicas are online and the record is not safe")
 	}
+	caughtUp(t, set.Nodes[0], 2) // with all that this connection has seen: a WAIT before the next record would say yes
 	if err := set.Nodes[2].Freeze(); err != nil {
 		t.Fatal(err)
 	}
@@ -231,6 +234,28 @@ func TestReplicas(t *testing.T) {
 	redistest.Eventually(t, 10*time.Second, func() error {
 		if r := s.mustRead(t, true); !r.Safe {
 			return errors.New("not safe yet")
+		}
+		return nil
+	})
+}
+
+// caughtUp waits until n replicas have told that they have all there is now.
+func caughtUp(t *testing.T, master *redisproc.Server, n int) {
+	t.Helper()
+	info := func() string { return redistest.Do(t, master, "INFO", "replication").(string) }
+	want, err := strconv.Atoi(infoField(info(), "master_repl_offset"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, 20*time.Second, func() error {
+		text := info()
+		for i := range n {
+			line := infoField(text, fmt.Sprintf("slave%d", i))
+			_, rest, _ := strings.Cut(line, "offset=")
+			digits, _, _ := strings.Cut(rest, ",")
+			if has, err := strconv.Atoi(digits); err != nil || has < want {
+				return fmt.Errorf("replica %d: %s; want offset %d", i, line, want)
+			}
 		}
 		return nil
 	})
