@@ -98,13 +98,20 @@ func run(t *testing.T, m mutant) (string, error) {
 // said matches what a failed test says: the file and line, and then its words.
 var said = regexp.MustCompile(`(?m)^\s+\w+_test\.go:\d+: (.*)$`)
 
-// cause picks from a failed test's output the first thing that it says.
+// cause picks from a failed test's output the first thing that it says of what it
+// got or wanted, or else the first: that may be a log.
 func cause(out string) string {
 	if i := strings.Index(out, "--- FAIL: "); i >= 0 {
 		out = out[i:]
 	}
-	if m := said.FindStringSubmatch(out); m != nil {
-		return m[1]
+	all := said.FindAllStringSubmatch(out, -1)
+	for _, m := range all {
+		if strings.Contains(m[1], "got ") || strings.Contains(m[1], "want ") {
+			return m[1]
+		}
+	}
+	if len(all) > 0 {
+		return all[0][1]
 	}
 	return strings.TrimSpace(out)
 }
