@@ -32,6 +32,10 @@ func BenchmarkCopy(b *testing.B) {
 			_, err := Copy(b.Context(), from, to, keys, Options{})
 			return err
 		},
+		"fill": func(keys []string) error {
+			_, err := Fill(b.Context(), from, to, keys, Options{})
+			return err
+		},
 		"sync": func(keys []string) error {
 			_, err := Sync(b.Context(), from, to, keys, Options{})
 			return err

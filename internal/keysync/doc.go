@@ -5,13 +5,20 @@
 // # One step to read, one step to write
 //
 // A value that is read apart from its expiry may be the old value with a new
-// expiry, or with none. So a key is read by a read-only script, which returns
-// both, and written by one command (RESTORE … REPLACE ABSTTL) or, where the
+// expiry, or with none. So the expiry is read right before DUMP and right after
+// it: if it is the same, value and expiry are of one moment. (It could only have
+// been changed and changed back in between, by two commands that came between
+// three of one pipeline; the feed names such a key.) If it is not, or if the key
+// expires within a minute, so that it matters what time it is on the server, or
+// if the server is too old for PEXPIRETIME, the key is read by a read-only script,
+// which returns all in one step. Plain commands cost a server half of what a
+// script does: Lua copies and hashes each payload.
+//
+// A key is written by one command (RESTORE … REPLACE ABSTTL) or, where the
 // payload of DUMP is of no use, by one script that clears the key, writes the
 // elements and sets the expiry. An expiry that has passed leaves no key.
-// A script on a standalone server reads some 25 keys at once, which makes up
-// for what it costs; on a cluster each key has a script of its own, since a
-// script may not name keys of two slots.
+// A script on a standalone server reads some 25 keys at once; on a cluster each
+// key has a script of its own, since a script may not name keys of two slots.
 //
 // # Equal
 //

@@ -38,9 +38,17 @@ type limits struct {
 	most  int
 }
 
-// read reads the keys in one pipeline, by DUMP or by type. A task whose size
-// is known has a script to itself.
+// read reads the keys, by DUMP or by type.
 func (s *Side) read(ctx context.Context, caps Capabilities, tasks []task, lim limits, typed bool) []reading {
+	if !typed && caps.ExpireTime {
+		return s.readPlain(ctx, caps, tasks, lim)
+	}
+	return s.readByScript(ctx, caps, tasks, lim, typed)
+}
+
+// readByScript reads the keys in one pipeline of scripts. A task whose size is
+// known has a script to itself.
+func (s *Side) readByScript(ctx context.Context, caps Capabilities, tasks []task, lim limits, typed bool) []reading {
 	readings := make([]reading, len(tasks))
 	calls, first := s.calls(caps, tasks, lim, typed)
 	sc := dumpScript

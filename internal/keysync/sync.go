@@ -28,6 +28,34 @@ func Sync(ctx context.Context, from, to *Side, keys []string, opts Options) ([]R
 	return start(ctx, from, to, keys, opts, true, true)
 }
 
+// Fill is Sync for keys that to is thought not to have, as in the first pass over
+// an empty target: nothing is read of to, and nothing that it holds is written
+// over. What turns out to be there, or to be gone from from, is left to Sync.
+func Fill(ctx context.Context, from, to *Side, keys []string, opts Options) ([]Result, error) {
+	j, err := newJob(ctx, from, to, opts)
+	if err != nil {
+		return nil, err
+	}
+	if !j.fromCaps.Dump || !j.toCaps.Restore {
+		return Sync(ctx, from, to, keys, opts)
+	}
+	j.fills, j.writes = true, true
+	if err := j.run(ctx, j.tasks(keys)); err != nil {
+		return j.results, err
+	}
+	var rest []task
+	for i, r := range j.results {
+		if r.Diff == Unknown && r.Action == None && r.Err == nil {
+			rest = append(rest, task{key: r.Key, index: i})
+		}
+	}
+	j.fills, j.compares = false, true
+	if err := j.run(ctx, rest); err != nil {
+		return j.results, err
+	}
+	return j.end()
+}
+
 // A task is one key that is not yet done.
 type task struct {
 	key   string
@@ -41,12 +69,24 @@ type job struct {
 	from, to         *Side
 	fromCaps, toCaps Capabilities
 	compares, writes bool
+	fills            bool // writes only what is not there
 	results          []Result
 }
 
 func start(ctx context.Context, from, to *Side, keys []string, opts Options, compares, writes bool) ([]Result, error) {
-	j := &job{Options: opts.withDefaults(), from: from, to: to, compares: compares, writes: writes}
-	var err error
+	j, err := newJob(ctx, from, to, opts)
+	if err != nil {
+		return nil, err
+	}
+	j.compares, j.writes = compares, writes
+	if err := j.run(ctx, j.tasks(keys)); err != nil {
+		return j.results, err
+	}
+	return j.end()
+}
+
+func newJob(ctx context.Context, from, to *Side, opts Options) (j *job, err error) {
+	j = &job{Options: opts.withDefaults(), from: from, to: to}
 	if j.fromCaps, err = from.Capabilities(ctx); err != nil {
 		return nil, err
 	}
@@ -56,18 +96,25 @@ func start(ctx context.Context, from, to *Side, keys []string, opts Options, com
 	if j.Large <= 0 && j.fromCaps.Dump && j.toCaps.Dump {
 		j.Large = defaultLarge
 	}
+	return j, nil
+}
+
+// tasks makes room for the results of keys, and a task of each.
+func (j *job) tasks(keys []string) []task {
 	j.results = make([]Result, len(keys))
 	tasks := make([]task, len(keys))
 	for i, key := range keys {
 		j.results[i].Key = key
 		tasks[i] = task{key: key, index: i}
 	}
-	if err := j.run(ctx, tasks); err != nil {
-		return j.results, err
-	}
+	return tasks
+}
+
+// end returns the results with the first of their errors.
+func (j *job) end() ([]Result, error) {
 	for i := range j.results {
 		if err := j.results[i].Err; err != nil {
-			return j.results, fmt.Errorf("keysync: key %q: %w", keys[i], err)
+			return j.results, fmt.Errorf("keysync: key %q: %w", j.results[i].Key, err)
 		}
 	}
 	return j.results, nil
@@ -207,6 +254,7 @@ func (j *job) sort(r *round, p pair, took time.Duration) {
 	case p.a.expiry == noRoom || p.b.expiry == noRoom:
 		p.size = max(p.a.size, p.b.size)
 		r.later = append(r.later, p.task)
+	case j.fills && (p.a.expiry == absent || p.a.expiry == noPayload): // for Sync
 	case p.a.expiry == noPayload || p.b.expiry == noPayload:
 		r.unsure = append(r.unsure, p)
 	case p.a.expiry == isLarge || p.b.expiry == isLarge && p.a.expiry != absent:

@@ -28,7 +28,7 @@ func (j *job) write(ctx context.Context, r *round) error {
 		return nil
 	}
 	refused, err := j.send(ctx, r.writes)
-	if err != nil || len(refused) == 0 {
+	if err != nil || len(refused) == 0 || j.fills {
 		return err
 	}
 	lim := limits{large: j.Large, most: j.LargeLen}
@@ -72,7 +72,11 @@ func (j *job) send(ctx context.Context, writes []write) (refused []task, err err
 		case w.expiry == absent:
 			cmds[i] = pipe.Do(ctx, "unlink", w.key)
 		case w.payload != "":
-			cmds[i] = pipe.Do(ctx, "restore", w.key, max(w.expiry, 0), w.payload, "replace", "absttl")
+			words := []any{"restore", w.key, max(w.expiry, 0), w.payload, "absttl", "replace"}
+			if j.fills {
+				words = words[:5]
+			}
+			cmds[i] = pipe.Do(ctx, words...)
 		case w.value.opaque:
 			j.results[w.index].Err = fmt.Errorf("%w: %s", errOpaque, w.value.kind)
 		default:
@@ -100,19 +104,23 @@ func (j *job) send(ctx context.Context, writes []write) (refused []task, err err
 
 // wrote notes the outcome of a write, and reports whether the server refused
 // the payload for what it is: a version or a type of value that it does not
-// know. Such replies have no word of their own, but every other refusal has.
+// know. Such replies have no word of their own, but every other refusal has. A
+// key that is there and must not be written over is refused too.
 func (j *job) wrote(w write, err error, size int) (refused bool) {
 	result := &j.results[w.index]
 	if err != nil {
-		if w.payload != "" && isPlain(err) {
+		if w.payload != "" && (isPlain(err) || j.fills && redis.HasErrorPrefix(err, "BUSYKEY")) {
 			return true
 		}
 		result.Err = err
 		return false
 	}
 	result.Action, result.Bytes = Copied, int64(size)
-	if w.expiry == absent {
+	switch {
+	case w.expiry == absent:
 		result.Action = Deleted
+	case j.fills:
+		result.Diff = Missing
 	}
 	return false
 }
