@@ -139,6 +139,9 @@ func (t *term) load(ctx context.Context, mayBegin bool) error {
 	if err := t.readSettings(ctx); err != nil {
 		return err
 	}
+	if err := t.compressAgain(ctx); err != nil {
+		t.log.Warn("the source dumps without compression since an earlier coordinator was killed", "op", "sync", "err", err)
+	}
 	p, _, err := t.agreedPlan(ctx)
 	if err != nil {
 		return err

@@ -34,26 +34,29 @@ func (a *tally) add(b tally) {
 // changed is how many keys of the mirror had to be written.
 func (a tally) changed() int64 { return a.Copied + a.Repaired + a.Deleted }
 
+// A copyFunc is keysync.Sync, or Fill.
+type copyFunc func(ctx context.Context, from, to *keysync.Side, keys []string, opts keysync.Options) ([]keysync.Result, error)
+
 // equalise makes the mirror of some keys equal to their authority. It returns
 // the keys that it could not settle, with the first reason.
-func (t *term) equalise(ctx context.Context, v *view, keys []string) (n tally, left []string, err error) {
-	var by [3][]string
+func (t *term) equalise(ctx context.Context, v *view, keys []string, by copyFunc) (n tally, left []string, err error) {
+	var of [3][]string
 	for _, key := range keys {
 		if v.skip(key) {
 			continue
 		}
 		s := v.authority(key)
-		by[s] = append(by[s], key)
+		of[s] = append(of[s], key)
 	}
-	left = by[protocol.None]
+	left = of[protocol.None]
 	if len(left) > 0 {
 		err = errors.New("authority over some keys is being decided")
 	}
 	for _, s := range protocol.Sides {
-		if len(by[s]) == 0 {
+		if len(of[s]) == 0 {
 			continue
 		}
-		m, l, e := t.sync(ctx, s, by[s])
+		m, l, e := t.copyBy(ctx, by, s, of[s])
 		n.add(m)
 		n.large = append(n.large, m.large...)
 		left = append(left, l...)
@@ -64,6 +67,10 @@ func (t *term) equalise(ctx context.Context, v *view, keys []string) (n tally, l
 
 // sync copies what differs from the side to the other.
 func (t *term) sync(ctx context.Context, from protocol.Side, keys []string) (n tally, left []string, err error) {
+	return t.copyBy(ctx, keysync.Sync, from, keys)
+}
+
+func (t *term) copyBy(ctx context.Context, by copyFunc, from protocol.Side, keys []string) (n tally, left []string, err error) {
 	lost := t.lost[from].Load()
 	if lost { // what it has not may be what it has lost
 		there, err := t.held(ctx, from, keys)
@@ -76,7 +83,7 @@ func (t *term) sync(ctx context.Context, from protocol.Side, keys []string) (n t
 		keys = there
 	}
 	opts := keysync.Options{Check: func() error { return t.mayCopy(from, lost) }, Move: t.id}
-	results, err := keysync.Sync(ctx, t.keys[from].keys, t.keys[from.Other()].keys, keys, opts)
+	results, err := by(ctx, t.keys[from].keys, t.keys[from.Other()].keys, keys, opts)
 	if err != nil {
 		err = fmt.Errorf("copy to the %v: %w", from.Other(), err)
 	}

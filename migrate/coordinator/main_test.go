@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if stage := os.Getenv("TEST_COORDINATOR_STAGE"); stage != "" {
 		os.Exit(beCoordinator(protocol.Stage(stage)))
 	}
+	if what := os.Getenv("TEST_PROCESS"); what != "" {
+		os.Exit(processes[what]())
+	}
 	flag.Parse()
 	// Most of the parallel tests wait out a lease, and use little of a core.
 	if err := flag.Set("test.parallel", "8"); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/keysync"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -87,7 +88,7 @@ func (s *syncer) equaliseStreams(ctx context.Context, goal map[string]int) error
 	keys := s.streamsOf(goal)
 	for batch := range slices.Chunk(keys, keysAtOnce) {
 		s.batches.RLock()
-		n, left, err := s.t.equalise(ctx, s.view.Load(), batch)
+		n, left, err := s.t.equalise(ctx, s.view.Load(), batch, keysync.Sync)
 		s.batches.RUnlock()
 		s.count(n)
 		s.dirty.Add(left...)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/feed"
+	"github.com/transload/transload/internal/keysync"
 	"github.com/transload/transload/internal/protocol"
 )
 
@@ -58,6 +59,7 @@ type passInfo struct {
 	Began, Ended time.Time
 	Keys, Total  int64
 	Written      int64         // keys of the mirror
+	Lacks        float64       // share of the keys of late that the mirror did not have
 	Busy         time.Duration // of all walkers together
 }
 
@@ -153,12 +155,13 @@ func (s *syncer) filling() bool {
 func (s *syncer) repair(ctx context.Context, age time.Duration) (int, error) {
 	s.batches.RLock()
 	defer s.batches.RUnlock()
+	s.large.begin()
 	names := s.dirty.Take(namesAtOnce, age)
 	if len(names) == 0 {
+		s.large.ended(nil)
 		return 0, nil
 	}
-	s.large.begin()
-	n, left, err := s.t.equalise(ctx, s.view.Load(), names)
+	n, left, err := s.t.equalise(ctx, s.view.Load(), names, keysync.Sync)
 	s.large.ended(n.large)
 	s.dirty.Add(left...)
 	s.count(n)

@@ -9,7 +9,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/topology"
 )
 
 const (
@@ -82,16 +84,21 @@ func (th *throttle) watch(ctx context.Context, sides [3]*side) {
 }
 
 // probeTrip is how long the slowest master of a side takes to answer, or not to.
-func probeTrip(ctx context.Context, client eachMaster) (slowest time.Duration) {
+func probeTrip(ctx context.Context, client *topology.Client) (slowest time.Duration) {
 	var mu sync.Mutex
-	_ = client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
+	ping := func(ctx context.Context, _ string, node *redis.Client) error {
 		began := time.Now()
 		err := node.Ping(ctx).Err()
 		mu.Lock()
 		defer mu.Unlock()
 		slowest = max(slowest, time.Since(began))
 		return err
-	})
+	}
+	if client.Mode() == topology.Cluster {
+		_ = client.EachMaster(ctx, ping) // who did not answer took long
+	} else if node, err := client.MasterFor(ctx, control.Reserved); err == nil { // no sentinel is asked
+		_ = ping(ctx, "", node)
+	}
 	return slowest
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/keysync"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/topology"
 )
@@ -22,6 +23,10 @@ const (
 	// walkers is how many batches are compared at a time: while one waits for the
 	// source another waits for the target.
 	walkers = 4
+
+	// worthTelling is how many keys must be copied for the source to be told not to
+	// compress.
+	worthTelling = 10_000
 
 	// keysAtOnce is how many keys one batch of a walk holds.
 	keysAtOnce = 200
@@ -44,7 +49,9 @@ func newSlotSet(slots []uint16) *slotSet {
 // read there once more, right before it is deleted.
 func (s *syncer) walk(ctx context.Context, slots []uint16) error {
 	set := newSlotSet(slots)
-	s.begin(ctx, len(slots) == command.Slots)
+	if s.begin(ctx, len(slots) == command.Slots) {
+		defer s.t.uncompressed(ctx)()
+	}
 	want := func(key string) bool { return set[command.Slot(key)] && !s.view.Load().skip(key) }
 	for _, side := range protocol.Sides {
 		err := s.each(ctx, side, want, func(ctx context.Context, keys []string) error {
@@ -60,8 +67,9 @@ func (s *syncer) walk(ctx context.Context, slots []uint16) error {
 	return s.findStreams(ctx, set)
 }
 
-// begin notes the beginning of a walk.
-func (s *syncer) begin(ctx context.Context, whole bool) {
+// begin notes the beginning of a walk, and reports whether it is to fill a target
+// that lacks most keys.
+func (s *syncer) begin(ctx context.Context, whole bool) (fills bool) {
 	var sizes [3]int64
 	for _, side := range protocol.Sides {
 		sizes[side], _ = dbSize(ctx, s.t.sides[side].client) // for the estimate alone
@@ -74,6 +82,7 @@ func (s *syncer) begin(ctx context.Context, whole bool) {
 	if whole {
 		clear(s.streams)
 	}
+	return whole && src > worthTelling && sizes[protocol.Target] < src/2
 }
 
 // each has the wanted keys of one side, of every master, handled in batches by
@@ -171,18 +180,32 @@ func (s *syncer) batch(ctx context.Context, side protocol.Side, keys []string) e
 	if s.t.keepExtras(side) {
 		extras = nil
 	}
-	n, left, err := s.t.equalise(ctx, v, append(own, extras...))
+	n, left, err := s.t.equalise(ctx, v, append(own, extras...), s.copier())
 	s.count(n)
 	s.mu.Lock()
 	s.pass.Keys += int64(len(keys))
 	s.pass.Written += n.changed()
 	s.pass.Busy += time.Since(began)
+	if n.Compared > 0 {
+		s.pass.Lacks += (float64(n.Copied)/float64(n.Compared) - s.pass.Lacks) / 8
+	}
 	s.mu.Unlock()
 	if err != nil && len(left) == len(own)+len(extras) && !errors.Is(err, errYield) {
 		return err // nothing goes: the walk is begun again
 	}
 	s.dirty.Add(left...)
 	return nil
+}
+
+// copier returns how the next batch of a walk is copied: while the mirror lacks
+// nearly all that is found, it is not asked for each key first.
+func (s *syncer) copier() copyFunc {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pass.Lacks > 0.8 {
+		return keysync.Fill
+	}
+	return keysync.Sync
 }
 
 // absent returns those keys that a side does not have.
