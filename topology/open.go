@@ -210,6 +210,7 @@ func (c *Client) openCluster(s settings) *redis.ClusterClient {
 		c.heed(node, func() string { return addr }, c.nodes.doubt(addr))
 		c.meter.measure(node, Master, addr)
 	})
+	rdb.AddHook(namelessHook{rdb})
 	return rdb
 }
 

@@ -140,7 +140,7 @@ func (t *term) load(ctx context.Context, mayBegin bool) error {
 		return err
 	}
 	if err := t.compressAgain(ctx); err != nil {
-		t.log.Warn("the source dumps without compression since an earlier coordinator was killed", "op", "sync", "err", err)
+		t.log.Warn("what an earlier coordinator has set on the source was not put back", "op", "sync", "err", err)
 	}
 	p, _, err := t.agreedPlan(ctx)
 	if err != nil {

@@ -81,6 +81,13 @@ func TestBigKeys(t *testing.T) {
 func waitLong(t *testing.T, c *Coordinator) {
 	t.Helper()
 	lead := leader(t, c)
+	for _, f := range lead.syncer.feeds {
+		if f != nil {
+			if err := f.Watermark(t.Context()); err != nil { // what was just written is named by now
+				t.Fatal(err)
+			}
+		}
+	}
 	redistest.Eventually(t, 10*time.Minute, func() error {
 		if !lead.syncer.dirty.Clean() || !lead.syncer.large.idle() {
 			time.Sleep(20 * time.Millisecond)

@@ -29,6 +29,10 @@
 //     gets no connection.
 //   - Copies of our own that were left unanswered may still be carried out. The
 //     connections that had them are killed before a hold begins.
+//   - What is being copied ends before a hold begins, and the wait for it has a
+//     bound: small keys take milliseconds, large ones yield between two pieces. A
+//     key that yields, like any that may not be written just then, is not settled
+//     though it was compared: it stays dirty, and the move waits for it.
 //   - From before a hold until the move has ended nothing is copied or deleted
 //     but by the proof itself.
 package coordinator
