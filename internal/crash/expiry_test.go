@@ -64,7 +64,7 @@ func TestKeysThatExpireInTheCopyAndInAHoldDieOnBothSides(t *testing.T) {
 	wg.Wait()
 	time.Sleep(longest)
 	for _, s := range protocol.Sides {
-		redistest.Eventually(t, within, func() error {
+		seldom(t, within, func() error {
 			if keys, err := m.plain(s).Keys(t.Context(), "cache:{mortal*").Result(); err != nil || len(keys) > 0 {
 				return fmt.Errorf("%v: %d keys are left, such as %v; %w", s, len(keys), keys[:min(3, len(keys))], err)
 			}

@@ -112,7 +112,7 @@ func (m *migration) seedGroups(n int) {
 func (m *migration) equal() {
 	m.t.Helper()
 	c := m.operator()
-	redistest.Eventually(m.t, within, func() error {
+	seldom(m.t, within, func() error {
 		r, err := c.Verify(m.t.Context(), coordinator.VerifyRequest{})
 		if err != nil {
 			return fmt.Errorf("%w: %+v", err, r.Examples)

@@ -59,7 +59,10 @@ func TestTargetKilledInAMoveLosesNothing(t *testing.T) {
 				target.recover(t, dead)
 				m.cutover(m.operator(), 100)
 				m.work(10, within)
-				unhurt(t, m.verdict())
+				v := m.verdict()
+				if s == hold || s == prove || wh == before && s == offer { // else a side that fails over has the authority, and its writes may have no answer
+					unhurt(t, v)
+				}
 			})
 		}
 	}
@@ -124,6 +127,9 @@ func TestSourceKilledInSoakTheAppSeesNothing(t *testing.T) {
 func TestLoneSourceRestartedLosesNothing(t *testing.T) {
 	t.Parallel()
 	for _, phase := range []protocol.Phase{protocol.Shadow, protocol.Soak} {
+		if phase == protocol.Soak && !isLong() { // where a set's primary is killed
+			continue
+		}
 		t.Run(phase.String(), func(t *testing.T) {
 			t.Parallel()
 			turn(t)

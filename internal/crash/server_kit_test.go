@@ -36,7 +36,7 @@ func moving(t *testing.T, source, target *place) *migration {
 	t.Helper()
 	m := begin(t, source, target)
 	m.seed(protocol.Source, 50)
-	m.app(members())
+	m.app(members() - 1)
 	m.shadow()
 	m.work(10, within)
 	return m
@@ -72,7 +72,7 @@ func (p *place) killLevel(t *testing.T) *redisproc.Server {
 // waits until it follows: a missing replica is a gate.
 func (p *place) recover(t *testing.T, old *redisproc.Server) {
 	t.Helper()
-	redistest.Eventually(t, within, func() error {
+	seldom(t, within, func() error {
 		for _, n := range p.set.Primaries(t.Context()) {
 			if n != old {
 				return nil
@@ -81,7 +81,7 @@ func (p *place) recover(t *testing.T, old *redisproc.Server) {
 		return errors.New("no replica was promoted")
 	})
 	restart(t, old)
-	redistest.Eventually(t, within, func() error {
+	seldom(t, within, func() error {
 		now := p.primary(t.Context())
 		if now == nil || now == old {
 			return errors.New("the old primary is not a replica yet")
@@ -91,6 +91,18 @@ func (p *place) recover(t *testing.T, old *redisproc.Server) {
 			return fmt.Errorf("%d replicas are online", n)
 		}
 		return nil
+	})
+}
+
+// seldom is redistest.Eventually for what costs much to ask, when many ask.
+func seldom(t *testing.T, limit time.Duration, f func() error) {
+	t.Helper()
+	redistest.Eventually(t, limit, func() error {
+		err := f()
+		if err != nil {
+			time.Sleep(100 * time.Millisecond)
+		}
+		return err
 	})
 }
 
@@ -118,7 +130,7 @@ func freeze(t *testing.T, s *redisproc.Server, d time.Duration) {
 func (m *migration) told(what string, is func(coordinator.Status) bool) (st coordinator.Status) {
 	m.t.Helper()
 	c := m.operator()
-	redistest.Eventually(m.t, within, func() (err error) {
+	seldom(m.t, within, func() (err error) {
 		if st, err = c.Status(m.t.Context()); err == nil && !is(st) {
 			err = fmt.Errorf("status: %v, blockers %q, waits for %q, dirty %d; want %s", st.Phase, st.Blockers, st.WaitsFor, st.Dirty, what)
 		}
