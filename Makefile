@@ -13,10 +13,10 @@ build: ## bin/migrate
 demo: ## a whole migration and its verdict, in under a minute
 	go run ./cmd/migrate demo --mode $(MODE)
 
-test: ## vet, then unit and real-process tests; packages one at a time, since they share the cores with their servers
+test: ## vet, then unit and real-process tests; packages one at a time, since they share the cores with their servers, tests four at a time, since they wait more than they work
 	@.ci/needs
 	go vet -race ./...
-	go test -race -vet off -p 1 ./...
+	go test -race -vet off -p 1 -parallel 4 ./...
 
 real: ## what the fence leans on, five times over; then the demo in every mode
 	@.ci/needs

@@ -58,6 +58,7 @@ func TestBlockingTimeouts(t *testing.T) {
 }
 
 func TestBlockingContext(t *testing.T) {
+	t.Parallel()
 	p := realPair(t)
 	c := p.member()
 	p.shadow(c)
@@ -99,6 +100,7 @@ func TestBlockingContext(t *testing.T) {
 
 // A stream's $ means when the call was made, not when its latest slice began.
 func TestXReadLatest(t *testing.T) {
+	t.Parallel()
 	p := realPair(t)
 	c := p.member()
 	p.shadow(c)
@@ -128,6 +130,7 @@ func TestXReadLatest(t *testing.T) {
 // Idle blocking commands must not hold a move up, and go on where their keys are
 // then.
 func TestBlockingAcrossMove(t *testing.T) {
+	t.Parallel()
 	p := realPair(t)
 	c := p.member()
 	p.shadow(c)
@@ -170,6 +173,7 @@ func TestBlockingAcrossMove(t *testing.T) {
 
 // While a move ends blocking commands over and over, each element is popped once.
 func TestNoElementLost(t *testing.T) {
+	t.Parallel()
 	p := realPair(t)
 	c := p.member()
 	p.shadow(c)
@@ -223,6 +227,7 @@ func TestNoElementLost(t *testing.T) {
 
 // A consumer group's reader goes on across a move, its pending entries with it.
 func TestGroupAcrossMove(t *testing.T) {
+	t.Parallel()
 	p := realPair(t)
 	c := p.member()
 	p.shadow(c)
@@ -252,6 +257,7 @@ func TestGroupAcrossMove(t *testing.T) {
 
 // Where connections have no ids, slices end by themselves.
 func TestBlockingEmbedded(t *testing.T) {
+	t.Parallel()
 	p := embeddedPair(t)
 	c := p.member()
 	p.shadow(c)

@@ -119,6 +119,7 @@ func TestFlushNamesThePhase(t *testing.T) {
 // PUBLISH reaches a subscriber on either side; a plain one of the client's moves
 // at the end, and is never closed.
 func TestSubscribe(t *testing.T) {
+	t.Parallel()
 	p := realPair(t)
 	c := p.member()
 	ctx := t.Context()
@@ -218,6 +219,7 @@ func TestSubscribeWithoutSource(t *testing.T) {
 }
 
 func TestCensus(t *testing.T) {
+	t.Parallel()
 	p := embeddedPair(t)
 	c := p.member()
 	ctx := t.Context()

@@ -15,6 +15,7 @@ import (
 // TestLoad moves authority to and fro under the load of three members, by hand:
 // the proof inside each hold is a copy of all keys.
 func TestLoad(t *testing.T) {
+	t.Parallel()
 	for name, target := range map[string]func(*testing.T) interface {
 		Env(string) map[string]string
 	}{

@@ -81,6 +81,7 @@ func TestWritesAreMirrored(t *testing.T) {
 }
 
 func TestMoveForthAndBack(t *testing.T) {
+	t.Parallel()
 	r, source, target := twoServers(t)
 	r.begin()
 	one, two := r.member(r.options()), r.member(r.options())
@@ -111,6 +112,7 @@ func TestMoveForthAndBack(t *testing.T) {
 }
 
 func TestHoldParksWritesAndServesReads(t *testing.T) {
+	t.Parallel()
 	r, _, target := twoServers(t)
 	r.begin()
 	m := r.member(r.options())
@@ -226,6 +228,7 @@ func TestACommitLeftBehindIsGrantedByAMember(t *testing.T) {
 }
 
 func TestARecordRolledBackIsPutBack(t *testing.T) {
+	t.Parallel()
 	r, source, _ := twoServers(t)
 	r.begin()
 	before := redistest.Do(t, source, "GET", r.store[protocol.Source].Keys().Control).(string)

@@ -16,6 +16,7 @@ import (
 // TestMetrics gathers through a real registry, which refuses what Describe did
 // not announce and what is told twice.
 func TestMetrics(t *testing.T) {
+	t.Parallel()
 	var o Options
 	source, err := embedded.Start(nil)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 // TestMoveBetweenModes takes a member there and back between two kinds of
 // server, with keys in slots far apart.
 func TestMoveBetweenModes(t *testing.T) {
+	t.Parallel()
 	standalone := func(t *testing.T) topology.Config { return config(t, redistest.Standalone(t, redistest.Options{})) }
 	mini := func(t *testing.T) topology.Config {
 		s, err := embedded.Start(nil)

@@ -155,6 +155,7 @@ func appLink(t *testing.T, m *member, proxy *faultproxy.Proxy) *faultproxy.Link 
 }
 
 func TestTooManyOrphansKillEveryConnection(t *testing.T) {
+	t.Parallel()
 	r, source, _ := twoServers(t)
 	r.begin()
 	m := r.member(r.options())
@@ -185,6 +186,7 @@ func TestTooManyOrphansKillEveryConnection(t *testing.T) {
 // TestOrphansOnADeadServer: one that refuses connections has none; one that does
 // not answer keeps them, unless another is master now.
 func TestOrphansOnADeadServer(t *testing.T) {
+	t.Parallel()
 	r, source, target := twoServers(t)
 	r.begin()
 	m := r.member(r.options())

@@ -13,6 +13,7 @@ import (
 )
 
 func TestPipelineAcrossSides(t *testing.T) {
+	t.Parallel()
 	p := embeddedPair(t)
 	c, a, b := splitPair(t, p)
 	ctx := t.Context()

@@ -167,6 +167,7 @@ func TestRetries(t *testing.T) {
 // A write whose lease ended before its reply has an unknown outcome; one that was
 // never sent is tried again; a read is run again.
 func TestLeaseEndsUnderWay(t *testing.T) {
+	t.Parallel()
 	p := embeddedPair(t)
 	c := p.member()
 	p.shadow(c)

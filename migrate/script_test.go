@@ -15,6 +15,7 @@ import (
 // A script that the source knows and the target does not must run on the target
 // once its keys are there, however it is called.
 func TestScriptsAcrossMove(t *testing.T) {
+	t.Parallel()
 	for name, mk := range map[string]func(testing.TB) *pair{"embedded": embeddedPair, "real": realPair} {
 		t.Run(name, func(t *testing.T) {
 			p := mk(t)

@@ -119,6 +119,7 @@ func TestShadowReadsCompareBothSides(t *testing.T) {
 
 // TestAKeyOnItsWayIsNoDifference: the mirror is slow, and writes go on.
 func TestAKeyOnItsWayIsNoDifference(t *testing.T) {
+	t.Parallel()
 	r, _, target := twoServers(t)
 	proxy := redistest.Proxy(t, target)
 	r.begin()

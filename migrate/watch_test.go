@@ -75,6 +75,7 @@ func TestWatch(t *testing.T) {
 // A WATCH that is open when its keys move fails at EXEC, without a trace on
 // either side.
 func TestWatchAcrossMove(t *testing.T) {
+	t.Parallel()
 	p := embeddedPair(t)
 	c := p.member()
 	p.shadow(c)

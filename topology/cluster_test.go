@@ -15,6 +15,7 @@ import (
 )
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a redis-server")
 	}

@@ -49,6 +49,7 @@ func TestEventsInOrder(t *testing.T) {
 
 // TestEventsOfASlowListener: nobody waits for it, and what it missed is said.
 func TestEventsOfASlowListener(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	hold, heard := make(chan struct{}), 0
 	ev := newEvents(settings{

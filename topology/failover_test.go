@@ -106,6 +106,7 @@ func (h *heard) kinds() string {
 // TestFailover measures how long after the server side's own promotion writes go
 // on. The bound is generous: the tests of others run beside it.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	const bound = 3 * time.Second
 	freeze := func(t *testing.T, s *redisproc.Server) {
 		if err := s.Freeze(); err != nil {
@@ -171,6 +172,7 @@ func TestFailover(t *testing.T) {
 // TestClusterFailover is TestFailover on a cluster, for the keys of the shard
 // whose primary is gone.
 func TestClusterFailover(t *testing.T) {
+	t.Parallel()
 	const bound = 3 * time.Second
 	for name, fault := range map[string]func(s *redisproc.Server) error{
 		"killed": (*redisproc.Server).Kill,

@@ -52,6 +52,7 @@ func TestHealthWhileWritesAreRefused(t *testing.T) {
 
 // TestHealthOfAWrongPassword: a server that lets nobody in answers nobody.
 func TestHealthOfAWrongPassword(t *testing.T) {
+	t.Parallel()
 	for name, env := range map[string]func(t *testing.T, o redistest.Options) map[string]string{
 		"standalone": func(t *testing.T, o redistest.Options) map[string]string {
 			return redistest.Standalone(t, o).Env("REDIS")

@@ -19,6 +19,7 @@ import (
 // TestOldPrimaryGetsNoWrites wakes a primary that was stopped while another took
 // its place. Until a sentinel tells it so, it says that it is a primary.
 func TestOldPrimaryGetsNoWrites(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{DownAfter: time.Second})
 	c := open(t, set.Env("REDIS"), nil)
 	sub := c.Subscribe(t.Context(), "news")
@@ -71,6 +72,7 @@ func TestOldPrimaryGetsNoWrites(t *testing.T) {
 // TestAStrayPrimaryMovesNobody cuts a replica loose, as an operator may by
 // mistake, and breaks connections so that the client looks around.
 func TestAStrayPrimaryMovesNobody(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{})
 	var h heard
 	c := open(t, set.Env("REDIS"), []topology.Option{h.option()})
@@ -100,6 +102,7 @@ func TestAStrayPrimaryMovesNobody(t *testing.T) {
 // TestBackAfterALongOutage has more calls fail than a pool has connections, by
 // which go-redis tries only once a second.
 func TestBackAfterALongOutage(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{Replicas: -1})
 	c := open(t, set.Env("REDIS"), nil, "POOL_SIZE=4", "DIAL_TIMEOUT=300ms")
 	roundTrip(t, c)
@@ -136,6 +139,7 @@ func TestBackAfterALongOutage(t *testing.T) {
 
 // TestWaitForAPrimary has a sentinel that takes connections and says nothing.
 func TestWaitForAPrimary(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -158,6 +162,7 @@ func TestWaitForAPrimary(t *testing.T) {
 }
 
 func TestCloseEndsTheWaitForAPrimary(t *testing.T) {
+	t.Parallel()
 	c, err := topology.Open(topology.Config{Mode: topology.Sentinel, Addrs: []string{"127.0.0.1:1"}, SentinelMaster: "m"})
 	if err != nil {
 		t.Fatal(err)

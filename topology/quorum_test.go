@@ -11,6 +11,7 @@ import (
 )
 
 func TestQuorum(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{})
 	c := open(t, set.Env("REDIS"), nil)
 	got := c.Quorum(t.Context())
@@ -44,6 +45,7 @@ type errString string
 func (e errString) Error() string { return "the one that is left says " + string(e) }
 
 func TestQuorumElsewhereIsNone(t *testing.T) {
+	t.Parallel()
 	c := open(t, redistest.Standalone(t, redistest.Options{}).Env("REDIS"), nil)
 	if got := c.Quorum(t.Context()); got != nil {
 		t.Errorf("got %v of a standalone server; want nothing", got)

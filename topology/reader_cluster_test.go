@@ -13,6 +13,7 @@ import (
 )
 
 func TestReadsFromReplicasOfACluster(t *testing.T) {
+	t.Parallel()
 	set := redistest.Cluster(t, redistest.Options{Password: "p"})
 	c := open(t, set.Env("REDIS"), nil, "READ_FROM=replica", "READ_POOL_SIZE=4")
 	ctx := t.Context()

@@ -34,6 +34,7 @@ func lagging(t *testing.T) (primary, replica *redisproc.Server, p *faultproxy.Pr
 }
 
 func TestReaderURL(t *testing.T) {
+	t.Parallel()
 	_, replica, p, env := lagging(t)
 	ctx := t.Context()
 	var events notes

@@ -13,6 +13,7 @@ import (
 )
 
 func TestReadsFromReplicas(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{Password: "p"})
 	primary, replicas := replicasOf(t, set)
 	var events notes

@@ -24,6 +24,7 @@ func sentinelled(mode topology.Mode) topology.Config {
 }
 
 func TestSecretsDoNotShow(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []topology.Mode{topology.Standalone, topology.Sentinel, topology.Cluster} {
 		c := sentinelled(mode)
 		client, err := topology.Open(c)

@@ -16,6 +16,7 @@ import (
 )
 
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a redis-server")
 	}
@@ -120,6 +121,7 @@ func failover(t *testing.T, set *redisproc.Set) {
 }
 
 func TestSentinelWithoutPassword(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a redis-server")
 	}

@@ -16,6 +16,7 @@ import (
 )
 
 func TestStandalone(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a redis-server")
 	}

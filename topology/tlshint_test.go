@@ -11,6 +11,7 @@ import (
 // TestCheckModeNamesTLS: with TLS at one end alone the error names the server and
 // the setting.
 func TestCheckModeNamesTLS(t *testing.T) {
+	t.Parallel()
 	plain, secure := redistest.Standalone(t, redistest.Options{}), redistest.Standalone(t, redistest.Options{TLS: true})
 	for name, tt := range map[string]struct {
 		addr string

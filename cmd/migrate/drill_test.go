@@ -15,6 +15,7 @@ import (
 // outage is short is not asked of a machine that runs tests: bench-failover is
 // for that.
 func TestDrillLocal(t *testing.T) {
+	t.Parallel()
 	needServer(t)
 	began := time.Now()
 	r := command(t, nil, "drill", "--local", "--json", "--budget", "30s")
@@ -43,6 +44,7 @@ func TestDrillLocal(t *testing.T) {
 // TestDrillPlanned moves the primary of servers that are there, over its budget:
 // that is a failure of the drill, and no write is lost all the same.
 func TestDrillPlanned(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{Hasty: true}) // sentinels ask for priorities each 500 ms, not 10 s
 	env := set.Env("REDIS_TARGET")
 	r := command(t, env, "drill", "--planned", "--target", "--budget", "30ms", "--promote", set.Nodes[2].Addr())
@@ -106,6 +108,7 @@ func TestDrillRefusesBadPromoteBeforeTheFirstKey(t *testing.T) {
 
 // TestDrillInterrupted leaves no key behind, and says that nothing has changed.
 func TestDrillInterrupted(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(time.Second, cancel) // well before any fault; keys are there or not yet

@@ -38,6 +38,7 @@ const patient = 40 * time.Second
 
 // TestPlannedFailoverLosesNothing moves the primary under load, in both modes.
 func TestPlannedFailoverLosesNothing(t *testing.T) {
+	t.Parallel()
 	for mode, start := range starts {
 		t.Run(string(mode), func(t *testing.T) {
 			set := start(t, redistest.Options{})
@@ -60,6 +61,7 @@ func TestPlannedFailoverLosesNothing(t *testing.T) {
 
 // TestKilledPrimary kills the drill's own.
 func TestKilledPrimary(t *testing.T) {
+	t.Parallel()
 	for mode, start := range starts {
 		t.Run(string(mode), func(t *testing.T) {
 			l := &Local{start(t, redisproc.Options{})}
@@ -74,6 +76,7 @@ func TestKilledPrimary(t *testing.T) {
 
 // TestFaultFromOutside freezes the primary while a drill waits for it.
 func TestFaultFromOutside(t *testing.T) {
+	t.Parallel()
 	l := &Local{redistest.Sentinel(t, redisproc.Options{})}
 	waiting := make(chan struct{})
 	o := Options{Config: config(t, l.Env("REDIS")), Budget: patient, Wait: time.Minute, Say: func(stage, line string) {
@@ -95,6 +98,7 @@ func TestFaultFromOutside(t *testing.T) {
 
 // TestNoFault ends with a refusal, not with a verdict.
 func TestNoFault(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	_, err := Run(t.Context(), Options{Config: config(t, s.Env("REDIS")), Wait: 100 * time.Millisecond})
 	if r, ok := errors.AsType[*Refusal](err); !ok || r.Gate != "fault" {
@@ -105,6 +109,7 @@ func TestNoFault(t *testing.T) {
 // TestRestartIsSeen drills one server without a replica, as a managed service
 // looks from outside: it goes away and comes back.
 func TestRestartIsSeen(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	restart := func(ctx context.Context, _ *Watch) (Moment, error) {
 		m := Moment{Fault, time.Now(), s.Addr(), "restart of " + s.Addr()}

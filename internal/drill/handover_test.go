@@ -43,6 +43,7 @@ func wantAsBefore(t *testing.T, set *redisproc.Set, err error, step, state strin
 // TestReplicaThatHangsIsFoundBeforeAnythingMoves freezes a replica after all has
 // been looked at: it never says that it is in step.
 func TestReplicaThatHangsIsFoundBeforeAnythingMoves(t *testing.T) {
+	t.Parallel()
 	set, r := prepared(t)
 	if err := set.Nodes[1].Freeze(); err != nil {
 		t.Fatal(err)
@@ -81,6 +82,7 @@ func TestPromotionAfterThePause(t *testing.T) {
 
 // TestHandoverRefusals begins nothing where something is in the way.
 func TestHandoverRefusals(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		hurt    func(*testing.T, *redisproc.Set)
 		promote string

@@ -18,6 +18,7 @@ import (
 // each of its steps, while the load goes on: nothing that was acknowledged is
 // lost, and the error says who is the primary.
 func TestInterruptedAtEachStep(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		mode  topology.Mode
 		step  string // none: before the first

@@ -37,6 +37,7 @@ func (l *ledger) count(task string) int {
 // TestAsynq moves the queues of asynq's own client and server, back, and again:
 // no task is lost, and none is run twice by a move.
 func TestAsynq(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs real servers")
 	}

@@ -18,6 +18,7 @@ import (
 // acknowledge them. Servers do not report changes of groups, so a move that
 // leaned on the change feed alone would deliver entries again, or never.
 func TestConsumerGroups(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs real servers")
 	}

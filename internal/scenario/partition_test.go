@@ -43,14 +43,20 @@ func (p *partition) do(ctx context.Context, args ...string) (any, error) {
 
 // TestPartitionByPassword keeps the other way of cutting working where namespaces
 // are to be had.
-func TestPartitionByPassword(t *testing.T) { playPartition(t, byPassword(t)) }
+func TestPartitionByPassword(t *testing.T) {
+	t.Parallel()
+	playPartition(t, byPassword(t))
+}
 
 // TestNetworkPartition is the plan's fourth scenario: cut off from replicas and
 // sentinels, the primary refuses writes within min-replicas-max-lag; a replica is
 // promoted, and the app writes there; when the network is whole again the old
 // primary is a replica. At no time do two primaries take writes for good: what the
 // isolated one acknowledged before it began to refuse is all that can be lost.
-func TestNetworkPartition(t *testing.T) { playPartition(t, newPartition(t)) }
+func TestNetworkPartition(t *testing.T) {
+	t.Parallel()
+	playPartition(t, newPartition(t))
+}
 
 func playPartition(t *testing.T, p *partition) {
 	t.Logf("the primary is cut off by %s", p.how)

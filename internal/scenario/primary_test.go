@@ -13,6 +13,7 @@ import (
 // reads on meanwhile and writes again by itself; little is lost; and the old
 // primary comes back as a replica.
 func TestPrimaryFails(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{DownAfter: 4 * time.Second}) // long enough to tell reads that go on
 	a := run(t, set.Env("REDIS"))
 	old := set.Nodes[0]

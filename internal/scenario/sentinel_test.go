@@ -13,6 +13,7 @@ import (
 // others notice and could still agree on a failover, the app sees nothing of it,
 // and the sentinel comes back into the round.
 func TestSentinelFails(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{})
 	a := run(t, set.Env("REDIS"))
 	for i, s := range set.Sentinels {

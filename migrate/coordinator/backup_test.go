@@ -12,6 +12,7 @@ import (
 )
 
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	a, _, s := twoServers(t, nil, nil)
 	seed(t, s.source, 10)
 	c := coordinate(t, s)
@@ -32,6 +33,7 @@ func TestBackup(t *testing.T) {
 }
 
 func TestBackupOfACluster(t *testing.T) {
+	t.Parallel()
 	set := redistest.Cluster(t, redistest.Options{Replicas: -1})
 	s := sides{config(t, set), config(t, redistest.Standalone(t, redistest.Options{}))}
 	r, err := coordinate(t, s).Backup(t.Context())

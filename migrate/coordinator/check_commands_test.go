@@ -103,6 +103,7 @@ func TestCheckUnknown(t *testing.T) {
 // TestNeedsAreComplete takes an app through a migration, and then asks both
 // servers what they were sent.
 func TestNeedsAreComplete(t *testing.T) {
+	t.Parallel()
 	a, b, s := twoServers(t, nil, nil)
 	seed(t, s.source, 20)
 	src := client(t, s.source)

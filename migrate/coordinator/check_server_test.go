@@ -117,6 +117,7 @@ func TestCheckForeignKeys(t *testing.T) {
 }
 
 func TestCheckSentinel(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{Hasty: true, Args: keepsData})
 	s := sides{config(t, redistest.Standalone(t, redistest.Options{})), config(t, set)}
 	c := coordinate(t, s, alone)
@@ -171,6 +172,7 @@ func attached(t *testing.T, s *redisproc.Server, want int) error {
 }
 
 func TestCheckCluster(t *testing.T) {
+	t.Parallel()
 	set := redistest.Cluster(t, redistest.Options{Replicas: -1, Args: []string{"--cluster-require-full-coverage", "no"}})
 	s := sides{config(t, redistest.Standalone(t, redistest.Options{})), config(t, set)}
 	c := coordinate(t, s, alone)

@@ -14,6 +14,7 @@ import (
 // copies that its replicas had not got: the feed has a gap, and everything is
 // compared once more before keys move there.
 func TestTargetFailover(t *testing.T) {
+	t.Parallel()
 	for name, start := range map[string]func(t *testing.T) *redisproc.Set{
 		"sentinel": func(t *testing.T) *redisproc.Set { return redistest.Sentinel(t, redistest.Options{Hasty: true}) },
 		"cluster":  func(t *testing.T) *redisproc.Set { return redistest.Cluster(t, redistest.Options{}) },
@@ -73,6 +74,7 @@ func moveWhenReady(t *testing.T, c *Coordinator, req CutoverRequest) {
 // TestTargetDies kills the one server of the target in shadow, and starts it
 // again, empty. The app sees nothing of it; a cutover is refused meanwhile.
 func TestTargetDies(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a real server")
 	}
@@ -112,6 +114,7 @@ func TestTargetDies(t *testing.T) {
 // of the source. It is aborted within its bound by the source alone, or had been
 // decided by then and is carried on when the target thaws.
 func TestTargetDiesInHold(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a real server")
 	}

@@ -9,6 +9,7 @@ import (
 // TestLife takes a loaded app through a whole migration: shadow, cutover in
 // steps, back, again, and done.
 func TestLife(t *testing.T) {
+	t.Parallel()
 	for name, kind := range kinds {
 		t.Run(name, func(t *testing.T) {
 			if testing.Short() && name != "embedded" {

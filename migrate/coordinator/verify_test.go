@@ -14,10 +14,10 @@ import (
 // TestVerify makes each kind of difference, one at a time: a comparison that
 // could not fail would prove nothing.
 func TestVerify(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a real server")
 	}
-	t.Parallel() // it mostly waits for keys to differ for long enough
 	s := kinds["standalone"](t)
 	seed(t, s.source, 300)
 	c := coordinate(t, s, func(o *Options) { o.NoMembers = true })
