@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	// side. In the long form each has servers of every mode.
 	parallel := "24"
 	if isLong() {
-		parallel = "6"
+		parallel = "4"
 	}
 	if err := flag.Set("test.parallel", parallel); err != nil {
 		fmt.Println(err)

@@ -85,7 +85,7 @@ type member struct {
 // busy is how many operations a second a member does. The rows stand side by side.
 func busy() int {
 	if isLong() {
-		return 100
+		return 30
 	}
 	return 10
 }

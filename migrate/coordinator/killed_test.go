@@ -13,25 +13,20 @@ import (
 	"time"
 
 	"github.com/transload/transload/internal/protocol"
-	"github.com/transload/transload/internal/redistest"
 	"github.com/transload/transload/topology"
 )
 
-// beCoordinator makes this process a coordinator that cuts over to 100 %, and
-// sends itself a signal as soon as a record of the stage has been written.
+// beCoordinator makes this process a coordinator that cuts over to 100 %, and stops
+// itself as soon as a record of the stage has been written.
 func beCoordinator(stage protocol.Stage) int {
 	s, err := sidesFromEnv()
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
-	sig := syscall.SIGKILL
-	if os.Getenv("TEST_COORDINATOR_SIGNAL") == "STOP" {
-		sig = syscall.SIGSTOP
-	}
 	k := &killer{stage: stage, act: func() {
 		fmt.Println("written")
-		_ = syscall.Kill(os.Getpid(), sig)
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	}}
 	c, err := Open(Options{Source: s.source, Target: s.target, Hold: 2 * time.Second,
 		Limits: Limits{P99: time.Minute, Lag: 5 * time.Second, MirrorFails: 1e9, ReadsDiffer: 1e9},
@@ -50,10 +45,10 @@ func beCoordinator(stage protocol.Stage) int {
 }
 
 // coordinatorProcess starts beCoordinator and returns once the record is written.
-func coordinatorProcess(t *testing.T, env map[string]string, stage protocol.Stage, signal string) *exec.Cmd {
+func coordinatorProcess(t *testing.T, env map[string]string, stage protocol.Stage) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "TEST_COORDINATOR_STAGE="+string(stage), "TEST_COORDINATOR_SIGNAL="+signal)
+	cmd.Env = append(os.Environ(), "TEST_COORDINATOR_STAGE="+string(stage))
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
@@ -82,29 +77,6 @@ func coordinatorProcess(t *testing.T, env map[string]string, stage protocol.Stag
 	return nil
 }
 
-// TestKilledCoordinator kills a coordinator's process with -9 in a hold, and after
-// its commit. The app is not kept waiting: members end the hold, or grant. The
-// next coordinator goes on from there, and nothing is lost.
-func TestKilledCoordinator(t *testing.T) {
-	t.Parallel() // so that its subtests wait beside everybody else's
-	for _, stage := range []protocol.Stage{protocol.Held, protocol.Committed} {
-		t.Run(string(stage), func(t *testing.T) {
-			t.Parallel()
-			s, env := pairEnv(t)
-			seed(t, s.source, 50)
-			a := startApp(t, s, 2, 100)
-			startShadow(t, s)
-			coordinatorProcess(t, env, stage, "KILL")
-			redistest.Eventually(t, protocol.SilentFor-time.Second, moreWrites(a)) // before anybody could take over
-			next := coordinate(t, s)
-			if err := cutOrDone(t, next); err != nil {
-				t.Fatal(err)
-			}
-			a.verdict(t, s.target)
-		})
-	}
-}
-
 // TestStoppedCoordinator stops a coordinator's process in a hold, lets another
 // take over and finish the move, and lets the first go on. It may write nothing.
 func TestStoppedCoordinator(t *testing.T) {
@@ -113,7 +85,7 @@ func TestStoppedCoordinator(t *testing.T) {
 	seed(t, s.source, 50)
 	a := startApp(t, s, 2, 100)
 	startShadow(t, s)
-	old := coordinatorProcess(t, env, protocol.Held, "STOP")
+	old := coordinatorProcess(t, env, protocol.Held)
 	next := coordinate(t, s)
 	if err := cutOrDone(t, next); err != nil {
 		t.Fatal(err)

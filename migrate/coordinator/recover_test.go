@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/protocol"
-	"github.com/transload/transload/topology"
 )
 
 // abandon ends a term as kill -9 does: its goroutines stop, and it says no
@@ -21,47 +20,25 @@ func (t *term) abandon() {
 	_ = t.close()
 }
 
-// A killer lets a record of one stage be written, and nothing after it: to the
-// process it looks as if it had been replaced, to the servers as if it had died.
-// With an act of its own it does that instead, once.
+// A killer does something, once, right after a record of one stage has been
+// written and before its writer hears of that.
 type killer struct {
 	stage protocol.Stage
 	act   func()
-	dead  atomic.Bool
+	done  atomic.Bool
 }
 
 func (k *killer) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (k *killer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		if k.dead.Load() && k.act == nil {
-			cmd.SetErr(ErrReplaced)
-			return ErrReplaced
-		}
-		return next(ctx, cmd)
-	}
-}
+func (k *killer) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
 func (k *killer) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if k.dead.Load() && k.act != nil {
-			return next(ctx, cmds)
+		err := next(ctx, cmds)
+		if k.deadly(cmds) && k.done.CompareAndSwap(false, true) {
+			k.act()
 		}
-		if !k.dead.Load() {
-			err := next(ctx, cmds)
-			if !k.deadly(cmds) {
-				return err
-			}
-			k.dead.Store(true)
-			if k.act != nil {
-				k.act()
-				return err
-			}
-		}
-		for _, cmd := range cmds {
-			cmd.SetErr(ErrReplaced)
-		}
-		return ErrReplaced
+		return err
 	}
 }
 
@@ -78,52 +55,6 @@ func (k *killer) deadly(cmds []redis.Cmder) bool {
 		}
 	}
 	return false
-}
-
-// crash leads a move until a record with this stage has been written, and is
-// gone.
-func crash(t *testing.T, s sides, from protocol.Side, percent int, stage protocol.Stage) {
-	t.Helper()
-	k := &killer{stage: stage}
-	c := coordinate(t, s, func(o *Options) { o.extra = []topology.Option{topology.WithHook(k)} })
-	ctx, tm, err := c.lead(t.Context(), "cutover")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tm.readyToMove(ctx); err != nil {
-		t.Fatal(err)
-	}
-	report, err := tm.syncer.move(ctx, from, tm.goal(nil, protocol.Cut(percent)), time.Second)
-	if !k.dead.Load() {
-		t.Errorf("the move never came to %q: %+v, %v", stage, report, err)
-	}
-	tm.abandon()
-}
-
-// TestCrash kills the coordinator at each stage of a move. Whoever comes next
-// finds the state before the step, or behind it, and nothing is lost.
-func TestCrash(t *testing.T) {
-	t.Parallel() // so that its subtests wait beside everybody else's
-	for _, stage := range []protocol.Stage{protocol.Prepared, protocol.Held, protocol.Offered, protocol.Committed, protocol.Granted} {
-		t.Run(string(stage), func(t *testing.T) {
-			t.Parallel()
-			s := pair(t)
-			seed(t, s.source, 50)
-			a := startApp(t, s, 2, 100)
-			first := coordinate(t, s)
-			stop := shadowing(t, first)
-			waitShadow(t, first)
-			stop()
-			crash(t, s, protocol.Source, 50, stage)
-
-			next := coordinate(t, s)
-			res, err := next.Cutover(t.Context(), CutoverRequest{To: []int{100}})
-			if err != nil || res.Phase != protocol.Soak {
-				t.Fatalf("cutover after the crash: got %v, %v; want soak", res.Phase, err)
-			}
-			a.verdict(t, s.target)
-		})
-	}
 }
 
 // TestTakeOver starts a coordinator while another one's lock stands and beats no
