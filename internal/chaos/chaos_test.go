@@ -27,6 +27,7 @@ func TestHistory(t *testing.T) {
 	r := carryOut(t, plan{mode: "standalone", keeps: true, brief: true, strikes: []strike{
 		{fault: "link half-open", step: 1, after: 200 * ms, lasts: 3 * time.Second, who: 1, side: protocol.Source},
 		{fault: "member stopped", step: 2, after: 300 * ms, lasts: 900 * ms, who: 0},
+		{fault: "link slow", step: 2, after: 0, lasts: 6 * time.Second, who: 2, side: protocol.Source},
 		{fault: "coordinator killed", step: 3, after: 600 * ms},
 		{fault: "link cut", step: 4, after: 500 * ms, lasts: 2 * time.Second, who: 1, side: protocol.Target},
 		{fault: "slow", step: 5, after: 0, lasts: 2 * time.Second, side: protocol.Target},

