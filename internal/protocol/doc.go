@@ -168,8 +168,38 @@
 //
 // # The simulation
 //
-// TestSimulation runs members, coordinators and servers of this package's kind
-// through moves to and fro, with processes frozen, killed and suspended, clocks
-// set, packets late, connections dead, replicas behind and masters lost, most of
-// it right at a step of a move. `go test -run Simulation -seed N` shows a run again.
+// TestSimulation runs members, coordinators and servers through migrations, a seed
+// each: one queue of events, no goroutine, and all time and chance from the seed, so
+// that `go test -run Simulation -seed N` shows a run again (TestSeedRepeats holds the
+// traces of some). The state machines are those of this package. Around them is
+// modelled:
+//
+//   - Servers: each side has two masters, one with the records, with replicas that
+//     lag, hang, and lose what they had not got when they are promoted. Data is lost
+//     only where the app asks for replication; else what Redis loses would hide what
+//     the protocol loses.
+//   - Links: packets are late, lost, or on their way for 20 s, in order on one
+//     connection and in none between two; connections die; kills are listed and
+//     final, or reach nobody at all (then nothing is copied, and the reply rule is
+//     alone); a side goes away; a link dies slowly; nudges are lost.
+//   - Processes: killed, started, frozen at a chosen spot between a check and what
+//     was checked (one in every run at least), suspended with their machine; clocks
+//     run apart and are set. The members' driver with its pools, orphans, duties,
+//     wishes and the mirror's queue; the coordinator's with its lock, feeds, pass,
+//     proof, fences and the leftovers of another.
+//   - Moves to and fro of several keys and two workloads, cancelled, resumed, given
+//     up in a proof, with an offer that comes late.
+//
+// Most faults come right at a step of a move. After each step it is checked that
+// whoever may read a key finds what was acknowledged, and that a key is writable on
+// one side; at each grant, that both sides are equal; all the time, that no hold and
+// no commit stands for longer than its bound while somebody is there to end it; at
+// the end of each move, that its verdict is what the records say. When the faults are
+// over, all settles, and the step that the phase names next is taken and works.
+//
+// Not modelled: expiries, scripts and keyless commands, slots that move within a
+// cluster, the phases off and done beyond the step that leads there.
+//
+// Package mutants breaks each rule on purpose, in this package or in the simulated
+// drivers, and sees the simulation fail.
 package protocol

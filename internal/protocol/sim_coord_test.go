@@ -63,7 +63,7 @@ func (c *simCoord) take(sh *shard, f func(*conn)) {
 			return
 		}
 		c.lock(sh.side, "look", func(h simHolder, err error) {
-			if err != nil || (c.locked && h.id != c.name) {
+			if err != nil || c.locked && (h.id != c.name || !c.renewed[sh.side].Valid(c.now())) {
 				x.close()
 				f(nil)
 				return

@@ -99,6 +99,48 @@ func (w *world) sleepyCoord() {
 	w.anotherCoord(w.spread(time.Millisecond, 3*time.Second))
 }
 
+// sleepyCopy stops a member with a copy in hand, for longer than its lease, while
+// what it copies is about to move.
+func (w *world) sleepyCopy() {
+	sm := w.members[w.rng.IntN(len(w.members))]
+	if !w.healed && !sm.dead {
+		sm.stop, sm.suspend, sm.stopAt = w.between(17*time.Second, 35*time.Second), w.chance(0.3), atPasting
+		w.hot = max(w.hot, w.t+300*time.Millisecond)
+	}
+}
+
+// forgetLine has a side forget that a member has just come to its roll, while that
+// one goes on to think that the server is there.
+func (w *world) forgetLine(s Side, sm *simMember) {
+	sh := w.shards[s][0]
+	sh.hang(45*time.Millisecond, true)
+	w.hot = max(w.hot, w.t+45*time.Millisecond)
+	w.in(w.between(20*time.Millisecond, 45*time.Millisecond), func() {
+		if !w.healed {
+			sh.failOver(w.spread(time.Millisecond, 100*time.Millisecond))
+			sm.slow[s][0] = lateness{25 * time.Second, w.t + 14*time.Second}
+		}
+	})
+}
+
+// blackout kills every process at once. Some come back after a while.
+func (w *world) blackout() {
+	if w.healed {
+		return
+	}
+	w.log("every process has crashed")
+	for _, sm := range w.members {
+		sm.dead = true
+	}
+	for _, c := range w.coords {
+		c.dead = true
+	}
+	for range 2 {
+		w.in(w.spread(time.Millisecond, 20*time.Second), w.addMember)
+	}
+	w.anotherCoord(w.spread(time.Millisecond, 5*time.Second))
+}
+
 // lateOffer lets an offer arrive that was given up, once another move of the same
 // side is held. Then the coordinator dies, and the giver fails over: only the taker
 // can tell whether that move was committed.

@@ -107,7 +107,7 @@ func (sm *simMember) ask(s Side, ended func()) {
 	}
 	seen := Seen{Gen: sm.m.Gen(s), Sent: sm.now()}
 	c.call(false, settle, 3*time.Second, func() any {
-		sm.w.acked(s, e)
+		sm.w.refreshed(s, e, sm)
 		c.n.sh.apply(func(st *state) { st.roll[e.ID] = e })
 		return c.n.sh.st.rec
 	}, func(v any, safe bool, err error) {

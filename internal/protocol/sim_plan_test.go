@@ -22,6 +22,7 @@ type plan struct {
 	until    time.Duration // faults and moves end then
 	late     bool          // an offer stays on the way until another move is held
 	busy     bool          // the app never rests during the last step
+	unsafe   bool          // the first line of the next member is forgotten
 	onStage  map[Stage][]func()
 	next     func(*world, Record) (Side, map[string]int)
 }
@@ -60,6 +61,13 @@ func (w *world) makePlan() {
 			w.schedule(w.freezeSome)
 		}
 	}
+	if !p.deaf && w.chance(0.1) {
+		p.drop = 0
+		w.on(Prepared, w.spread(10*time.Microsecond, time.Millisecond), w.sleepyCopy)
+	}
+	if w.chance(0.08) {
+		w.in(w.spread(300*time.Millisecond, 3*time.Second), func() { p.unsafe = true; w.addMember() })
+	}
 	if w.chance(0.4) { // a proof is given up
 		w.on(underProof, w.spread(10*time.Microsecond, 10*time.Millisecond), w.cancel)
 	}
@@ -76,7 +84,7 @@ func (w *world) makePlan() {
 	for range w.rng.IntN(7) {
 		faults := []func(){w.freezeSome, w.freezeSome, w.failSome, w.failSome, w.hangSome, w.slowSome, w.slowSome, w.crashMember,
 			w.crashCoord, w.jumpClock, w.sideDown, w.hangAndFail, w.hangAndFail, w.breakFeed, w.forget, w.forget, w.forget,
-			w.dyingLink, w.dyingLink, w.cancel, w.cancel}
+			w.dyingLink, w.dyingLink, w.cancel, w.cancel, w.blackout}
 		w.schedule(faults[w.rng.IntN(len(faults))])
 	}
 }
@@ -170,9 +178,14 @@ func (w *world) beforeCommit(taker Side, mv *Move) Record {
 	return r
 }
 
-// acked tells the coordinator of a new acknowledgement.
-func (w *world) acked(side Side, e Entry) {
-	line := w.shards[side][0].st.roll[e.ID]
+// refreshed is told of a line before it is written, and tells the coordinators of a
+// new acknowledgement.
+func (w *world) refreshed(side Side, e Entry, sm *simMember) {
+	line, on := w.shards[side][0].st.roll[e.ID]
+	if !on && w.plan.unsafe && !w.healed {
+		w.plan.unsafe = false
+		w.forgetLine(side, sm)
+	}
 	if line.Ack == e.Ack {
 		return
 	}

@@ -12,7 +12,7 @@ import (
 // everything that draws from the seed; write the new ones down then.
 func TestSeedRepeats(t *testing.T) {
 	for seed, want := range map[uint64]string{
-		1: "a0e1b465ee3b8259", 2: "15406e83cbe8547e", 77: "a063dffbcc98bc4a",
+		1: "efee1565fd6b19ad", 2: "a276a18c88a9f6f1", 77: "d74a46a61ca836fa",
 	} {
 		once, twice := traceSum(seed), traceSum(seed)
 		if once != twice {

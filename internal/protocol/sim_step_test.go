@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -43,7 +44,7 @@ func (w *world) takeStep() {
 	}
 	if w.plan.busy {
 		for _, sm := range w.members {
-			for range 25 {
+			for range 6 {
 				sm.do(sm.hurry)
 			}
 		}
@@ -146,7 +147,9 @@ func (c *simCoord) stepped(why string) {
 		}
 		return
 	}
-	st.why = why
+	if st.why = why; c.w.plan.busy && strings.HasSuffix(why, "has not acknowledged") {
+		c.w.fail("the app is busy, and so the next step to %v is never prepared: %s", st.to, why)
+	}
 }
 
 // stepTaken says what is missing once the last step is done.

@@ -186,6 +186,11 @@ func (w *world) settled() string {
 			}
 		}
 	}
+	for _, c := range w.coords {
+		if !c.dead && (w.t < c.thaw || c.mover != nil) {
+			return c.name + " is frozen, or in a move"
+		}
+	}
 	for _, sm := range w.members {
 		switch {
 		case sm.dead:
