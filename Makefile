@@ -24,6 +24,7 @@ real: ## what the fence leans on, five times over; then the demo in every mode
 	go test -race -p 1 -count 5 ./internal/sockets ./internal/redistest ./internal/faultproxy
 	LONG=1 go test -race -count 1 -parallel 1 -run Demo ./cmd/migrate
 	LONG=1 go test -race -count 1 -run InterruptedAtEachStep ./internal/drill
+	LONG=1 go test -race -count 1 -run EmergencyPage ./cmd/migrate
 	LONG=1 go test -race -count 1 -timeout 90m ./internal/crash
 	LONG=1 go test -count 1 -timeout 40m -parallel 1 -v -run 'TestBigKeys|TestMemory|TestFrozenCoordinator' ./migrate/coordinator
 	LONG=1 go test -count 1 -timeout 40m -v ./internal/mutants

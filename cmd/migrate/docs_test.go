@@ -115,7 +115,7 @@ func TestPagesNameVerbs(t *testing.T) {
 		}
 		options.WriteString(command(t, nil, line[1], "--help").out)
 	}
-	for _, path := range []string{"../../docs/cli.md", "../../docs/moving.md", "../../README.md"} {
+	for _, path := range []string{"../../docs/cli.md", "../../docs/moving.md", "../../docs/emergency.md", "../../README.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

@@ -97,7 +97,7 @@ func riskTable(w io.Writer, r coordinator.Risk) {
 		}
 	}
 	if r.Dropped > 0 {
-		fmt.Fprintf(w, "may be lost\t%s that the app gave up in its last minute\n", counted(int(r.Dropped), "copy"))
+		fmt.Fprintf(w, "given up\t%d copies, since the app's processes began: repaired as long as migrate shadow ran\n", r.Dropped)
 	}
 	switch {
 	case r.VerifiedAt.IsZero():

@@ -46,16 +46,7 @@ func embeddedPair(t *testing.T) pair {
 // realPair starts two redis-servers, which end with the test.
 func realPair(t *testing.T) pair {
 	t.Helper()
-	a, b := redistest.Standalone(t, redistest.Options{}), redistest.Standalone(t, redistest.Options{})
-	p := pair{env: redistest.Merge(a.Env("REDIS"), b.Env("REDIS_TARGET"))}
-	for prefix, cfg := range map[string]*topology.Config{"REDIS": &p.source, "REDIS_TARGET": &p.target} {
-		p.env[prefix+"_READ_TIMEOUT"] = "5s"
-		var err error
-		if *cfg, err = topology.FromEnv(prefix, redistest.Getenv(p.env)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return p
+	return pairOf(t, redistest.Standalone(t, redistest.Options{}), redistest.Standalone(t, redistest.Options{}))
 }
 
 func (p pair) run(t *testing.T, args ...string) result {

@@ -33,6 +33,10 @@
 //     bound: small keys take milliseconds, large ones yield between two pieces. A
 //     key that yields, like any that may not be written just then, is not settled
 //     though it was compared: it stays dirty, and the move waits for it.
+//   - A side that is gone is given up by a claim (package protocol) that stands on the
+//     other side alone, with the lock and the fences of that side. Nothing is copied
+//     from before the claim until the take, and to the lost side nothing in that
+//     term: what it had may be wanted.
 //   - From before a hold until the move has ended nothing is copied or deleted
 //     but by the proof itself.
 package coordinator

@@ -113,11 +113,11 @@ func (b *bench) givingUpGates(living protocol.Record, lost protocol.Side, roll [
 	verb := map[protocol.Side]string{protocol.Source: "migrate cutover", protocol.Target: "migrate rollback"}[lost]
 	b.judge("phase", living.Phase.Leased() && owns, Refused, "", "nothing is to be taken from it; docs/emergency.md tells what to do about it",
 		"the migration is in %v, by the record of the %v", living.Phase, living.Side)
-	b.judge(lost.String(), answer == "", Refused, "it does not answer", "use `"+verb+"`, which loses nothing; if the app cannot reach the "+lost.String()+", shut it down first",
+	b.judge(lost.String(), answer == "", Refused, "", "use `"+verb+"`, which loses nothing; if the app cannot reach the "+lost.String()+", shut it down first",
 		"%s", orText(answer, "it does not answer"))
 	b.judge("members", len(roll) > 0 || b.c.opts.NoMembers, Refused, "at least one", "see that the app runs, or say --no-members",
 		"%d on the roll of the %v", len(roll), living.Side)
-	b.judge("what may be lost", risk.Known(), Warn, "", "docs/emergency.md tells how to judge it", "%s", risk)
+	b.judge("what may be lost", risk.None(), Warn, "", "docs/emergency.md tells how to judge it", "%s", risk)
 }
 
 func orText(text, or string) string {

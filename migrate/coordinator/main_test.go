@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/transload/transload/internal/load"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redistest"
@@ -36,7 +38,7 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	os.Exit(redistest.Main(m))
+	os.Exit(redistest.Main(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial")))
 }
 
 // beMember makes this process a member under load, until it is told to end.

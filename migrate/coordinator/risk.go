@@ -20,7 +20,8 @@ type Risk struct {
 	// Coordinator are keys of which the feeds told, and that had not been compared
 	// since, by workload.
 	Coordinator map[string]migrate.Waiting `json:"coordinator"`
-	// Dropped is how many copies members gave up within the last minute.
+	// Dropped is how many copies members have given up since they began. While a
+	// coordinator ran it has repaired them.
 	Dropped int64 `json:"dropped"`
 	// VerifiedAt is when every key had last been compared, or null: then what was
 	// not copied by then is lost, and nobody can tell how much that is.
@@ -33,8 +34,9 @@ type Risk struct {
 // Keys returns how many keys are known to be at risk, at the least.
 func (r Risk) Keys() int { return max(sumWaiting(r.Members), sumWaiting(r.Coordinator)) }
 
-// Known reports whether every key had been compared once.
-func (r Risk) Known() bool { return !r.VerifiedAt.IsZero() && r.Keys() == 0 && r.Dropped == 0 }
+// None reports whether every key had been compared, and nothing is known to have
+// changed since.
+func (r Risk) None() bool { return !r.VerifiedAt.IsZero() && r.Keys() == 0 }
 
 func (r Risk) String() string {
 	if r.VerifiedAt.IsZero() {
@@ -77,7 +79,7 @@ func (c *Coordinator) riskOf(ctx context.Context, t *term, living *side, roll []
 	r := Risk{Members: map[string]migrate.Waiting{}, Coordinator: map[string]migrate.Waiting{}}
 	for _, e := range roll {
 		about, _ := aboutOf(e)
-		r.Dropped += about.Mirror.Recent
+		r.Dropped += about.Mirror.Dropped
 		for w, x := range about.Waiting {
 			r.Members[w] = r.Members[w].Join(x)
 		}
