@@ -181,11 +181,11 @@ func (r *run) setShadow(p *process) {
 // finish compares the sides while the app rests, ends the migration, and has the
 // app work on the target alone.
 func (r *run) finish() error {
-	r.order("rest", "rests")
+	r.order("rest", rests)
 	if err := r.compare(); err != nil {
 		return err
 	}
-	r.order("work", "works")
+	r.order("work", works)
 	if err := r.achieve(step{"finish", "finish", isDone, false}); err != nil {
 		return err
 	}

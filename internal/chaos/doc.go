@@ -4,7 +4,7 @@
 // from a seed.
 //
 //	make chaos N=50         fifty runs in a row, each from a seed that is printed
-//	make chaos SEED=7       the run of one seed again
+//	make chaos N=1 SEED=7   the run of one seed again
 //
 // A seed gives the same plan each time, not the same run: processes and servers
 // are real, and so is their timing.

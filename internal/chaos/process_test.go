@@ -20,7 +20,7 @@ type process struct {
 	err   error         // of its end; read it after over
 
 	mu    sync.Mutex
-	state string // what it said last
+	state string // works or rests, as a member said last
 }
 
 // start runs a role with some variables. Each line that it says goes to log.
@@ -47,18 +47,20 @@ func start(role, who string, env map[string]string, log func(format string, args
 		lines := bufio.NewScanner(out)
 		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
-			p.mu.Lock()
-			p.state = lines.Text()
-			p.mu.Unlock()
 			log("%s: %s", who, lines.Text())
+			if line := lines.Text(); line == works || line == rests { // libraries say things too
+				p.mu.Lock()
+				p.state = line
+				p.mu.Unlock()
+			}
 		}
 		p.err = p.cmd.Wait()
 	}()
 	return p, nil
 }
 
-// said returns the last line of the process.
-func (p *process) said() string {
+// does returns whether a member works or rests.
+func (p *process) does() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.state

@@ -28,6 +28,12 @@ const (
 	rateVar = "TEST_CHAOS_RATE" // recorded operations a second; package load makes a third as many
 )
 
+// What a member says when it has been told to work, or to rest.
+const (
+	works = "works"
+	rests = "rests"
+)
+
 // play makes this process what it is told to be, until that is done or its
 // standard input ends: so none outlives a run.
 func play(role string) int {
@@ -78,11 +84,11 @@ func beMember(ctx context.Context, source, target topology.Config, words <-chan 
 		shiftCtx, end := context.WithCancel(ctx)
 		var wg sync.WaitGroup
 		wg.Go(func() { work(shiftCtx, c, rec, j, fmt.Sprintf("%sx%d", who, shift)) })
-		fmt.Println("works")
+		fmt.Println(works)
 		await(ctx, words, "rest")
 		end()
 		wg.Wait()
-		fmt.Println("rests")
+		fmt.Println(rests)
 		await(ctx, words, "work")
 	}
 	return errors.Join(rec.Close(), j.Close())

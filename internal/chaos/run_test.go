@@ -6,15 +6,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/transload/transload/internal/history"
-	"github.com/transload/transload/internal/load"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redisproc"
 	"github.com/transload/transload/internal/redistest"
@@ -161,6 +158,7 @@ func (r *run) play() (err error) {
 	}
 	r.members = make([]*process, members)
 	defer r.endAll()
+	defer r.struck.Wait() // what strikes may start a member or a server again
 	for i := range members {
 		if err := r.join(i); err != nil {
 			return err
@@ -219,14 +217,14 @@ func (r *run) join(i int) error {
 }
 
 // order has every member rest, or work, and waits until it says so.
-func (r *run) order(word, said string) {
+func (r *run) order(word, then string) {
 	for i := range members {
 		r.member(i).tell(word)
 	}
 	for i := range members {
 		if err := r.wait(time.Minute, func() error {
-			if p := r.member(i); p.said() != said {
-				return fmt.Errorf("%s said last %q", p.who, p.said())
+			if p := r.member(i); p.does() != then {
+				return fmt.Errorf("%s %s", p.who, p.does())
 			}
 			return nil
 		}); err != nil {
@@ -238,7 +236,7 @@ func (r *run) order(word, said string) {
 func (r *run) endMembers() (err error) {
 	for i := range members {
 		if e := r.member(i).end(); e != nil {
-			err = errors.Join(err, fmt.Errorf("%s: %w: %s", r.member(i).who, e, r.member(i).said()))
+			err = errors.Join(err, fmt.Errorf("%s: %w", r.member(i).who, e))
 		}
 	}
 	return err
@@ -254,92 +252,4 @@ func (r *run) endAll() {
 			p.kill()
 		}
 	}
-}
-
-// excused returns the spans in which the target may have lost what it served.
-func (r *run) excused() (out []span, err error) {
-	if r.witness == nil {
-		return nil, nil
-	}
-	commits, err := r.commits()
-	for _, s := range r.witness.failovers() {
-		r.result.failovers++
-		if slices.ContainsFunc(commits, func(began int64) bool {
-			over := began < r.returned && r.returned < s.from
-			return began <= s.to && !over
-		}) {
-			out = append(out, s)
-		}
-	}
-	return out, err
-}
-
-// commits returns when keys were given to the target, by the audit of the source,
-// which loses nothing.
-func (r *run) commits() (out []int64, err error) {
-	events, err := r.looker.Events(r.ctx, 1000)
-	for _, e := range events {
-		if e.What == fmt.Sprintf("%s on the %v", protocol.Committed, protocol.Source) {
-			out = append(out, history.Now()-time.Since(e.At).Nanoseconds()-int64(sameClock))
-		}
-	}
-	return out, err
-}
-
-// sameClock is how far the times of the audit, in milliseconds of the wall clock,
-// may lie from those of the histories.
-const sameClock = 10 * time.Millisecond
-
-// judge reads everything back and holds it against the records.
-func (r *run) judge() error {
-	var ops []history.Op
-	for _, who := range r.names {
-		list, err := history.Read(who, filepath.Join(r.dir, who+".history"))
-		if err != nil {
-			return err
-		}
-		ops = append(ops, list...)
-	}
-	c, err := topology.Open(r.config(protocol.Target))
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if ops, err = history.ReadBack(r.ctx, c, ops); err != nil {
-		return err
-	}
-	spans, err := r.excused()
-	if err != nil {
-		return err
-	}
-	r.result.lose(history.Lost(ops, func(o history.Op) bool { return within(o, spans) }))
-	checked := ops
-	if len(spans) > 0 {
-		checked = history.Until(ops, spans[0].from)
-	}
-	r.result.check(history.Check(checked, searchWithin))
-	if len(spans) > 0 {
-		return nil // the journal of package load does not tell times
-	}
-	var journals []*load.Journal
-	for _, who := range r.names {
-		j, err := load.Open(filepath.Join(r.dir, who+".journal"))
-		if err != nil {
-			return err
-		}
-		journals = append(journals, j)
-	}
-	v, err := load.Check(r.ctx, c, journals...)
-	r.result.load(v)
-	return err
-}
-
-// within reports whether an operation was under way in one of the spans.
-func within(o history.Op, spans []span) bool {
-	for _, s := range spans {
-		if o.Call <= s.to && o.Return >= s.from {
-			return true
-		}
-	}
-	return false
 }

@@ -62,12 +62,12 @@ func (w *wires) halfOpen(s protocol.Side, lasts time.Duration) {
 	time.Sleep(deliverWithin)
 	for _, p := range w.proxies[s] {
 		p.KeepServer(false)
-	}
-	for _, l := range held {
-		select {
-		case <-l.ClientGone():
-			l.Cut() // nobody else would
-		default:
+		for _, l := range p.Links() {
+			select {
+			case <-l.ClientGone():
+				l.Cut() // nobody else would
+			default:
+			}
 		}
 	}
 }
