@@ -9,14 +9,13 @@ import (
 	"github.com/transload/transload/internal/redistest"
 )
 
-// moments at which a coordinator is killed. The time between two steps is after the
-// one and before the other: the short form takes its end, the long form the middle
-// as well.
+// moments at which a coordinator is killed: in each step, and in the long form
+// before and after each as well.
 func moments() (list []moment) {
 	for _, s := range []step{prepare, hold, prove, offer, commit, grant, abort} {
-		list = append(list, moment{before, s}, moment{in, s})
-		if isLong() || s == grant || s == abort {
-			list = append(list, moment{after, s})
+		list = append(list, moment{in, s})
+		if isLong() {
+			list = append(list, moment{before, s}, moment{after, s})
 		}
 	}
 	return list
