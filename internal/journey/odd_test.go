@@ -96,6 +96,7 @@ func oddKey(what string) string { return "odd:{" + what + "}" }
 // through shadow, cutover and rollback, to servers that encode them otherwise. Each
 // side is read by usual commands, by type, and not by what copied it.
 func TestOddData(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs real servers")
 	}

@@ -18,6 +18,7 @@ import (
 // TestExpiry: the expiry arrives to the millisecond, and one that has passed
 // leaves no key.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	for name, newBench := range benches {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -84,6 +85,7 @@ func TestGone(t *testing.T) {
 // TestExpiringIsEqual: a key whose last milliseconds run out between the two
 // reads is no difference.
 func TestExpiringIsEqual(t *testing.T) {
+	t.Parallel()
 	j := &job{fromCaps: Capabilities{ExpireTime: true}, toCaps: Capabilities{ExpireTime: true}}
 	gone := reading{expiry: absent}
 	for what, tt := range map[string]struct {
@@ -107,6 +109,7 @@ func TestExpiringIsEqual(t *testing.T) {
 // TestBatches copies many keys of many sizes in one call, and finds what was
 // changed on the mirror behind its back.
 func TestBatches(t *testing.T) {
+	t.Parallel()
 	for name, newBench := range benches {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -248,6 +251,7 @@ func (newer) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPi
 
 // TestRefusedPayload: what RESTORE does not take is copied by type.
 func TestRefusedPayload(t *testing.T) {
+	t.Parallel()
 	b := benches["dump"](t)
 	b.cb.AddHook(newer{})
 	for what, s := range samples {
@@ -290,6 +294,7 @@ func closedPort(t *testing.T) string {
 // TestOutOfMemory: a mirror without room is told key by key, and the others
 // are copied.
 func TestOutOfMemory(t *testing.T) {
+	t.Parallel()
 	b := &bench{}
 	b.a, b.ca = realSide(t)
 	b.b, b.cb = realSide(t, "--maxmemory", "8mb")
@@ -356,6 +361,7 @@ func TestTolerance(t *testing.T) {
 // TestUnderWrites copies keys while they change. Afterwards, with nobody
 // writing, one more Sync must leave them equal.
 func TestUnderWrites(t *testing.T) {
+	t.Parallel()
 	for _, what := range []string{"dump", "typed", "fake to fake"} {
 		for _, large := range []int64{0, 1} {
 			t.Run(fmt.Sprintf("%s, large %d", what, large), func(t *testing.T) {

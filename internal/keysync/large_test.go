@@ -112,6 +112,7 @@ var largeKeys = map[string]struct{ make, change, action string }{
 // TestLarge copies keys of 20,000 elements, changes them a little and mends
 // them, while no single command holds either server for long.
 func TestLarge(t *testing.T) {
+	t.Parallel()
 	for what, tt := range largeKeys {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -198,6 +199,7 @@ func (b *bench) settled(t *testing.T, at int64) {
 // TestLargeReplaced: a large key whose type changes in the middle of its copy
 // ends as what it became.
 func TestLargeReplaced(t *testing.T) {
+	t.Parallel()
 	b := benches["dump"](t)
 	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
 	checks := 0
@@ -222,6 +224,7 @@ func TestLargeReplaced(t *testing.T) {
 // TestMirrorExpires: a mirror's key that would expire while it is mended does
 // not come back as a part of itself.
 func TestMirrorExpires(t *testing.T) {
+	t.Parallel()
 	b := benches["dump"](t)
 	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
 	if _, err := Sync(t.Context(), b.a, b.b, []string{"k"}, Options{}); err != nil {
@@ -258,6 +261,7 @@ func TestMirrorExpires(t *testing.T) {
 // TestLateHalf: a temporary key that expired in mid-copy is never renamed,
 // though what came late looks like one.
 func TestLateHalf(t *testing.T) {
+	t.Parallel()
 	b := benches["dump"](t)
 	do(t, b.ca, "EVAL", fmt.Sprintf(largeKeys["hash"].make, 20_000), 1, "k")
 	checks := 0

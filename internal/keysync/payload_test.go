@@ -12,6 +12,7 @@ import (
 // TestPayloads makes values of many sizes and kinds, and reads them both by
 // type and out of their payloads.
 func TestPayloads(t *testing.T) {
+	t.Parallel()
 	for name, args := range map[string][]string{
 		"usual":          nil,
 		"no compression": {"--rdbcompression", "no"},

@@ -110,6 +110,7 @@ var samples = map[string]sample{
 // TestTypes makes a key of each kind, copies it, changes it and copies it
 // again, between servers of each kind.
 func TestTypes(t *testing.T) {
+	t.Parallel()
 	for name, newBench := range benches {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -47,9 +47,10 @@ func TestSentinelFailsOverAndTakesTheOldPrimaryBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, 20*time.Second, func() error {
-		role, _ := redistest.Do(t, old, "ROLE").([]any)
-		if role[0] != "slave" || role[3] != "connected" {
-			return fmt.Errorf("old primary: got %v; want an attached replica", role)
+		// A Sentinel that makes it a replica cuts all connections to it.
+		reply, err := old.Do(t.Context(), "ROLE")
+		if role, ok := reply.([]any); err != nil || !ok || role[0] != "slave" || role[3] != "connected" {
+			return fmt.Errorf("old primary: got %v, %v; want an attached replica", reply, err)
 		}
 		return nil
 	})
@@ -96,9 +97,9 @@ func TestClusterFailsOverAndTakesTheOldPrimaryBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, 20*time.Second, func() error {
-		role, _ := redistest.Do(t, old, "ROLE").([]any)
-		if role[0] != "slave" || role[3] != "connected" {
-			return fmt.Errorf("old primary: got %v; want an attached replica", role)
+		reply, err := old.Do(t.Context(), "ROLE")
+		if role, ok := reply.([]any); err != nil || !ok || role[0] != "slave" || role[3] != "connected" {
+			return fmt.Errorf("old primary: got %v, %v; want an attached replica", reply, err)
 		}
 		return nil
 	})
