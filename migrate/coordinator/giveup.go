@@ -163,7 +163,8 @@ type givingUp struct {
 	id      string
 	claimer *protocol.Claimer
 	staked  bool
-	paused  bool // the sync is held off
+	paused  bool      // the sync is held off
+	tried   time.Time // when its copies were first asked to end
 	said    string
 }
 
@@ -249,10 +250,22 @@ func (g *givingUp) look(ctx context.Context, res *GiveUpReport) (bool, error) {
 	return false, nil
 }
 
-// stake writes the claim. Copies of our own end before.
+// endFor bounds how long copies of our own may take to end: those that wait for the
+// lost side do so by the time-outs of their connections.
+const endFor = 30 * time.Second
+
+// stake writes the claim. Copies of our own end before; if they do not yet, it is
+// tried again at the next look.
 func (g *givingUp) stake(ctx context.Context, rec protocol.Record) error {
+	if g.tried.IsZero() {
+		g.tried = time.Now()
+	}
 	if err := g.endCopies(ctx); err != nil {
-		return err
+		if time.Since(g.tried) > endFor {
+			return err
+		}
+		g.t.c.report(giveUpVerb, "%v", err)
+		return nil
 	}
 	next, err := rec.Stake(g.id, g.stamp(rec))
 	if err != nil {
@@ -273,8 +286,12 @@ func (g *givingUp) endCopies(ctx context.Context) error {
 	if g.t.syncer == nil {
 		return nil
 	}
-	g.t.syncer.batches.Lock()
-	g.paused = true
+	if !g.paused {
+		if err := g.t.syncer.halt(ctx); err != nil {
+			return fmt.Errorf("coordinator: %w", err)
+		}
+		g.paused = true
+	}
 	var only [3]*side
 	only[g.living.Side] = g.living
 	if err := fence(ctx, only, g.t.c.opts.Name, copyName(g.t.id)); err != nil && !errors.Is(err, errNoFence) {
