@@ -23,7 +23,7 @@ type conn struct {
 	busy   bool // a command is unanswered
 	writes bool // and it is a write
 	killed time.Duration
-	stuck  bool  // what is sent next stays on the way until the plan lets it go
+	fate   fate  // of what is sent next
 	asked  *call // what is unanswered
 }
 
@@ -90,6 +90,7 @@ type call struct {
 	wait  bool
 	exec  func() any
 	reply func(v any, safe bool, err error)
+	fate  fate
 	until time.Duration // when the client gives up
 	done  bool
 }
@@ -110,12 +111,12 @@ func (c *conn) call(write, wait bool, timeout time.Duration, exec func() any, re
 	if write && !w.healed && w.chance(w.plan.swallow) { // the bytes are on their way for long
 		c.out += w.spread(time.Second, 20*time.Second)
 	}
-	if c.stuck {
+	if x.fate, c.fate = c.fate, safely; x.fate == stuck {
 		w.drawer = x
 	} else {
 		w.at(c.out, x.arrive)
 	}
-	if c.stuck || c.out >= x.until {
+	if x.fate == stuck || c.out >= x.until {
 		x.expires()
 	}
 }
@@ -128,16 +129,17 @@ func (x *call) expires() { x.c.p.w.at(x.until, func() { x.c.p.do(x.expire) }) }
 // lost.
 func (x *call) arrive() {
 	c, w := x.c, x.c.p.w
-	lost := lossless
 	if !w.healed && w.chance(w.plan.lose) {
+		x.fate = lostCommand + fate(w.rng.IntN(3))
+	}
+	if x.fate >= lostCommand {
 		w.stats.Lost++
-		lost = 1 + w.rng.IntN(3)
 	}
 	switch {
-	case lost == lostCommand:
+	case x.fate == lostCommand:
 		x.expires()
 		return
-	case lost == lostConn && c.alive:
+	case x.fate == lostConn && c.alive:
 		c.kill()
 		return
 	case !c.alive:
@@ -149,7 +151,7 @@ func (x *call) arrive() {
 	if x.wait {
 		at, safe = c.n.sh.confirm()
 	}
-	if lost == lostAnswer {
+	if x.fate == lostAnswer {
 		x.expires()
 		return
 	}
@@ -171,12 +173,15 @@ func (x *call) arrive() {
 	})
 }
 
-// What a packet that is lost takes along.
+// A fate is what becomes of a command on its way.
+type fate uint8
+
 const (
-	lossless = iota
-	lostCommand
-	lostAnswer
-	lostConn
+	safely      fate = iota
+	stuck            // it stays on the way until the plan lets it go
+	lostCommand      // it never arrives
+	lostAnswer       // it is carried out, and nobody is told
+	lostConn         // the connection is reset when it arrives
 )
 
 func (x *call) finish(v any, safe bool, err error) {

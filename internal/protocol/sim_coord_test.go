@@ -88,17 +88,17 @@ func (c *simCoord) giveUp(x *conn) {
 
 // call runs one command on a shard.
 func (c *simCoord) call(sh *shard, write, wait bool, exec func(*node) any, f func(v any, n *node, safe bool, err error)) {
-	c.callLate(sh, false, write, wait, exec, f)
+	c.callTo(sh, safely, write, wait, exec, f)
 }
 
-// callLate is call; the command stays on its way if it is late.
-func (c *simCoord) callLate(sh *shard, late, write, wait bool, exec func(*node) any, f func(v any, n *node, safe bool, err error)) {
+// callTo is call, with what shall become of the command.
+func (c *simCoord) callTo(sh *shard, end fate, write, wait bool, exec func(*node) any, f func(v any, n *node, safe bool, err error)) {
 	c.take(sh, func(x *conn) {
 		if x == nil {
 			c.after(20*time.Millisecond, func() { f(nil, nil, false, errTimeout) })
 			return
 		}
-		x.stuck = late
+		x.fate = end
 		x.call(write, wait, time.Second, func() any { return exec(x.n) }, func(v any, safe bool, err error) {
 			if err != nil {
 				c.giveUp(x)
@@ -176,8 +176,15 @@ func (c *simCoord) leftovers() {
 
 // cas writes a record, and tells what it was afterwards.
 func (c *simCoord) cas(ch Change, f func(Written)) {
-	late := c.w.plan.late && c.w.drawer == nil && !c.w.healed && ch.New.Move != nil && ch.New.Move.Stage == Offered
-	c.callLate(c.w.shards[ch.Side][0], late, false, true, func(n *node) any { return n.cas(ch, c.name) }, func(v any, n *node, safe bool, err error) {
+	end := safely
+	switch w := c.w; {
+	case w.healed:
+	case w.plan.late && w.drawer == nil && ch.New.Move != nil && ch.New.Move.Stage == Offered:
+		end = stuck
+	case w.chance(w.plan.mute):
+		end = lostAnswer
+	}
+	c.callTo(c.w.shards[ch.Side][0], end, false, true, func(n *node) any { return n.cas(ch, c.name) }, func(v any, n *node, safe bool, err error) {
 		if err != nil {
 			f(Written{Side: ch.Side, Err: err})
 			return

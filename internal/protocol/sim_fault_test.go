@@ -186,6 +186,19 @@ func (w *world) forgetRepairs() {
 	w.in(w.spread(10*time.Microsecond, 10*time.Millisecond), func() { sh.failOver(w.spread(time.Millisecond, 100*time.Millisecond)) })
 }
 
+// hangTaker keeps what a proof repairs from the taker's replicas for a while.
+func (w *world) hangTaker() {
+	w.shards[w.aim][1].hang(100*time.Millisecond, true)
+}
+
+// forgetProven has the taker's data fail over right after a commit: what the proof
+// has shown must be there.
+func (w *world) forgetProven() {
+	if sh := w.shards[w.aim.Other()][1]; w.chance(0.5) {
+		sh.failOver(w.spread(time.Millisecond, 100*time.Millisecond))
+	}
+}
+
 func (w *world) failSome() {
 	if !w.healed {
 		w.someShard().failOver(w.spread(time.Millisecond, 12*time.Second))
@@ -231,11 +244,17 @@ func (w *world) slowSome() {
 
 // dyingLink makes a member's answers from a control shard late, and then ends
 // them: its last lease comes from an old one.
-func (w *world) dyingLink() {
+func (w *world) dyingLink() { w.dieLink(w.side()) }
+
+// loseGiver ends a member's link to the giver of an offer that was made just now. It
+// goes on at the taker.
+func (w *world) loseGiver() { w.dieLink(w.aim.Other()) }
+
+func (w *world) dieLink(s Side) {
 	if w.healed {
 		return
 	}
-	p, s := &w.members[w.rng.IntN(len(w.members))].proc, w.side()
+	p := &w.members[w.rng.IntN(len(w.members))].proc
 	w.log("the link of %s to the control shard of the %v is dying", p.name, s)
 	p.replies[s] = lateness{w.between(1500*time.Millisecond, 2900*time.Millisecond), w.t + 5*time.Second}
 	w.in(1100*time.Millisecond, func() {

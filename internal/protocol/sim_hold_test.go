@@ -8,10 +8,11 @@ import "time"
 const endSlack = 5 * time.Second
 
 // A watch is since when a side has stood at one record of a move, on one server
-// and with a member there that could end it.
+// and with one member there that could end it. A failover, and a member that takes
+// the place of another, begin the wait for the silent anew.
 type watch struct {
-	nonce, runID string
-	since        time.Duration
+	nonce, runID, member string
+	since                time.Duration
 }
 
 // watchHolds fails when a hold, or a commit that is not granted, stands for longer
@@ -22,9 +23,10 @@ func (w *world) watchHolds() {
 	look = func() {
 		for _, s := range Sides {
 			rec, runID := w.shards[s][0].st.rec, w.shards[s][0].master.runID
-			bound := w.heldFor(s, rec)
-			if bound == 0 || seen[s].nonce != rec.Nonce || seen[s].runID != runID { // a failover begins the wait for the silent anew
-				seen[s] = watch{rec.Nonce, runID, w.t}
+			bound, member := w.heldFor(s, rec)
+			if now := (watch{rec.Nonce, runID, member, seen[s].since}); bound == 0 || now != seen[s] {
+				now.since = w.t
+				seen[s] = now
 			}
 			if d := w.t - seen[s].since; bound > 0 && d > bound+endSlack {
 				w.fail("the %v stands at %s for %v", s, rec.Move.Stage, d)
@@ -36,29 +38,30 @@ func (w *world) watchHolds() {
 }
 
 // heldFor returns how long the giver's record may keep writes waiting, or 0 if it
-// does not, or if nobody is there who could end it. While the giver has not failed
-// over since the hold was written, the taker is not needed for that.
-func (w *world) heldFor(s Side, rec Record) time.Duration {
+// does not, or if nobody is there who could end it; and a member who could. While the
+// giver has not failed over since the hold was written, the taker is not needed for
+// that.
+func (w *world) heldFor(s Side, rec Record) (bound time.Duration, member string) {
 	giver, taker := w.shards[s][0], w.shards[s.Other()][0]
 	mv := rec.Move
 	if mv == nil || mv.From != s || !giver.there() {
-		return 0
+		return 0, ""
 	}
 	alone := mv.Stage == Held && giver.master.runID == mv.RunID
 	open := mv.Stage == Committed && rec.Epoch > taker.st.rec.Epoch
 	if mv.Stage != Held && !open || !alone && !taker.there() {
-		return 0
+		return 0, ""
 	}
 	for _, sm := range w.members {
 		if sm.dead || w.t < sm.thaw || !sm.m.Record(s).Same(rec) || !sm.m.Lease(s).Valid(sm.now()) || !sm.reaches(s) || !sm.reaches(s.Other()) {
 			continue
 		}
 		if open {
-			return SilentFor
+			return SilentFor, sm.name
 		}
-		return time.Duration(mv.HoldMS) * time.Millisecond
+		return time.Duration(mv.HoldMS) * time.Millisecond, sm.name
 	}
-	return 0
+	return 0, ""
 }
 
 // there reports whether a shard answers.

@@ -308,7 +308,7 @@ func (sm *simMember) wish() {
 	sm.wishing = true
 	sm.w.stats.Wishes++
 	sm.readBoth(giver, func(roll []Entry, a, b *Written) {
-		sm.after(20*time.Millisecond, func() { sm.wishing = false })
+		sm.after(sm.w.between(20*time.Millisecond, 300*time.Millisecond), func() { sm.wishing = false })
 		if a == nil {
 			return
 		}

@@ -36,7 +36,7 @@ func (sm *simMember) client() {
 	sm.start(&op{key: k, write: w.chance(0.5), next: func() {
 		think := w.between(100*time.Millisecond, 500*time.Millisecond)
 		if w.t < w.hot {
-			think = w.spread(100*time.Microsecond, 30*time.Millisecond)
+			think = w.spread(200*time.Microsecond, 50*time.Millisecond)
 		}
 		sm.after(think, sm.client)
 	}})

@@ -11,6 +11,7 @@ type plan struct {
 	spikes   float64
 	swallow  float64       // how many writes hang on the way
 	lose     float64       // how many packets are lost
+	mute     float64       // how many answers to a coordinator that changes a record
 	drop     float64       // how many copies members leave out
 	lazy     time.Duration // how long the coordinator lets names lie
 	deaf     bool          // a kill reaches nobody; then members copy nothing
@@ -44,15 +45,16 @@ func (w *world) makePlan() {
 	p.tracked = !w.chance(0.1)
 	p.canFence = !w.chance(0.05)
 	p.hold = w.spread(150*time.Millisecond, 1500*time.Millisecond)
-	p.moves = 2 + w.rng.IntN(4)
+	p.moves = 2 + w.rng.IntN(3)
 	p.until = 70 * time.Second
 	if p.lose = w.share(0.3); w.chance(0.5) {
 		p.lose = 0
 	}
+	p.mute = w.share(20) * w.rng.Float64()
 	p.busy = w.chance(0.01)
 	if p.late = !p.deaf && w.chance(0.05); p.late {
 		p.moves, p.drop, p.lazy = 6, 1, 2*time.Second
-		w.plan.onStage[Held] = append(w.plan.onStage[Held], w.lateOffer)
+		w.onStageAlways(Held, w.lateOffer)
 	}
 	p.next = nextMove
 	w.in(w.spread(200*time.Millisecond, 5*time.Second), w.freezeSome)
@@ -64,6 +66,14 @@ func (w *world) makePlan() {
 	if !p.deaf && w.chance(0.1) {
 		p.drop = 0
 		w.on(Prepared, w.spread(10*time.Microsecond, time.Millisecond), w.sleepyCopy)
+	}
+	if p.waits && w.chance(0.2) {
+		p.drop, p.lazy = 1, 2*time.Second
+		w.onStageAlways(underProof, w.hangTaker)
+		w.onStageAlways(Committed, w.forgetProven)
+	}
+	if w.chance(0.1) {
+		w.on(Offered, w.spread(10*time.Microsecond, time.Millisecond), w.loseGiver)
 	}
 	if w.chance(0.08) {
 		w.in(w.spread(300*time.Millisecond, 3*time.Second), func() { p.unsafe = true; w.addMember() })
@@ -119,6 +129,11 @@ func (w *world) on(s Stage, lag time.Duration, fault func()) {
 			w.in(lag, fault)
 		}
 	})
+}
+
+// onStageAlways has a fault happen whenever a stage is reached, in that step.
+func (w *world) onStageAlways(s Stage, fault func()) {
+	w.plan.onStage[s] = append(w.plan.onStage[s], fault)
 }
 
 const (

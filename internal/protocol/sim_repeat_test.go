@@ -12,7 +12,7 @@ import (
 // everything that draws from the seed; write the new ones down then.
 func TestSeedRepeats(t *testing.T) {
 	for seed, want := range map[uint64]string{
-		1: "efee1565fd6b19ad", 2: "a276a18c88a9f6f1", 77: "d74a46a61ca836fa",
+		1: "a58dada5554010b1", 2: "4013def133b13588", 77: "cf98e2c24dc8757b",
 	} {
 		once, twice := traceSum(seed), traceSum(seed)
 		if once != twice {
