@@ -184,8 +184,8 @@ func (k *checker) judgeBypass(f *sideFacts) {
 			switch {
 			case strings.HasPrefix(c["name"], "transload:"), strings.HasPrefix(c["name"], "sentinel-"), strings.ContainsAny(c["flags"], "SM"):
 				continue // a member, a coordinator, a sentinel, a replica or the master
-			case c["id"] == "":
-				continue
+			case c["id"] == "", c["cmd"] == "NULL":
+				continue // the latter has sent nothing yet: a member's too has no name before that
 			case slices.Contains(watchers, cmd):
 				watching++
 				continue
