@@ -72,7 +72,7 @@ func TestBackOff(t *testing.T) {
 	t.Parallel()
 	s, proxy := slowly(t)
 	seed(t, s.source, 2000)
-	c := coordinate(t, s, func(o *Options) { o.NoMembers, o.Rate = true, 2000 }) // 8,000 keys: four seconds
+	c := coordinate(t, s, func(o *Options) { o.NoMembers, o.Rate = true, 500 }) // 8,000 keys: sixteen seconds
 	other := coordinate(t, s, func(o *Options) { o.NoMembers = true })
 	shadowing(t, c)
 	status := func(want string) {
@@ -88,7 +88,7 @@ func TestBackOff(t *testing.T) {
 			return nil
 		})
 	}
-	status("at most 2000 keys a second, by --rate")
+	status("at most 500 keys a second, by --rate")
 	proxy.SetDelay(50 * time.Millisecond)
 	status("a batch since the target answers in ")
 	proxy.SetDelay(0)
