@@ -128,11 +128,11 @@ func (w *wires) die() { w.gone = true }
 // see looks at what the process sends, and reports whether it is delivered.
 func (w *wires) see(l *faultproxy.Link, chunk []byte) bool {
 	w.mu.Lock()
-	unlock := w.mu.Unlock
-	defer func() { unlock() }()
 	if w.gone {
+		w.mu.Unlock()
 		return false
 	}
+	var await func(context.Context, *wires) error
 	buf := append(w.sent[l], chunk...)
 	for {
 		cmd, rest, ok := parse(buf)
@@ -140,19 +140,25 @@ func (w *wires) see(l *faultproxy.Link, chunk []byte) bool {
 			break
 		}
 		buf = rest
-		if await := w.pass(cmd); await != nil {
-			// The server has it, and its answer stays on the way until do has run. The
-			// lock is kept so long: nothing else is sent.
-			l.HoldReplies()
-			unlock = func() {}
-			go w.inStep(l, await)
+		if f := w.pass(cmd); f != nil {
+			await = f
 		}
 	}
 	w.sent[l] = buf
-	return !w.gone
+	deliver := !w.gone
+	if await == nil {
+		w.mu.Unlock()
+		return deliver
+	}
+	// The server has it, and its answer stays on the way until do has run. The lock is
+	// handed on for so long: nothing else is sent.
+	l.HoldReplies()
+	go w.inStep(l, await)
+	return deliver
 }
 
-// inStep waits until a step was carried out, and does what is planned for then.
+// inStep waits until a step was carried out, and does what is planned for then. It
+// is called with the lock, and gives it back.
 func (w *wires) inStep(l *faultproxy.Link, await func(context.Context, *wires) error) {
 	defer w.mu.Unlock()
 	if err := await(w.t.Context(), w); err != nil {
