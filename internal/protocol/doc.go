@@ -52,7 +52,13 @@
 // A member that is not on the roll has no lease. Its line is written in the step
 // in which it asks for one, and it obeys its first record only once the replicas
 // have what that connection wrote: a failover does not forget it. Lines are never
-// removed because of a clock.
+// removed because of a clock. That of a fenced member is struck off a roll only if it
+// was silent on that very roll for SilentFor, and has not beaten since: one that has
+// lost one side may hold a lease of the other, whose next move must find it.
+//
+// Acknowledgements are kept by side. A member that does not reach one side goes on
+// with a duty of a move that has long ended there; were there one acknowledgement for
+// both, it would overwrite the commit that the other side's mover waits for.
 //
 // The mover counts only what it read after the record was safe, and reads the
 // giver again before it grants. If another server answers then, or one that has

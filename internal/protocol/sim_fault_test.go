@@ -254,7 +254,9 @@ func (w *world) dieLink(s Side) {
 	if w.healed {
 		return
 	}
-	p := &w.members[w.rng.IntN(len(w.members))].proc
+	sm := w.members[w.rng.IntN(len(w.members))]
+	sm.unheard = w.t + 20*time.Second
+	p := &sm.proc
 	w.log("the link of %s to the control shard of the %v is dying", p.name, s)
 	p.replies[s] = lateness{w.between(1500*time.Millisecond, 2900*time.Millisecond), w.t + 5*time.Second}
 	w.in(1100*time.Millisecond, func() {

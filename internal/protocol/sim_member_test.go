@@ -27,6 +27,7 @@ type simMember struct {
 	upTo    int // what was begun before the duty
 	polling bool
 	wishing bool
+	unheard time.Duration // until when it hears no nudge
 }
 
 // serving is what a view says of one key.

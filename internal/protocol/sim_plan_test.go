@@ -168,7 +168,7 @@ func (w *world) changed(side Side, old, rec Record) {
 		w.granted(side.Other(), w.beforeCommit(side, rec.Move))
 	}
 	for _, sm := range w.members {
-		if w.chance(0.9) { // nudges are lost now and then
+		if w.t >= sm.unheard && w.chance(0.9) { // nudges are lost now and then
 			w.in(sm.delay(w.shards[side][0]), func() { sm.do(func() { sm.refresh(side) }) })
 		}
 	}
