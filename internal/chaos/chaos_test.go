@@ -14,7 +14,7 @@ import (
 var (
 	runs = flag.Int("runs", 0, "how many runs in a row; 0 is the short form")
 	seed = flag.Uint64("seed", 0, "the first run's seed; the next ones follow it. 0 draws one")
-	rate = flag.Int("rate", 60, "operations a second of each member's recorded clients, in the short form")
+	rate = flag.Int("rate", 30, "operations a second of each member's recorded clients, in the short form")
 	tell = flag.Bool("tell", false, "print what happened, of runs that pass too")
 )
 

@@ -109,7 +109,7 @@ func (r *run) achieve(s step) error {
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(200 * time.Millisecond):
+		case <-time.After(400 * time.Millisecond):
 		}
 	}
 }

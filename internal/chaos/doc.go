@@ -34,7 +34,7 @@
 // after it has answered. When one of its primaries is replaced, what it had not
 // replicated is lost by Redis itself.
 //
-// A witness tells which writes those can be. Ten times a second it asks each
+// A witness tells which writes those can be. Five times a second it asks each
 // primary for its replication offset and then each replica for its own: if every
 // replica has reached it, every write that was answered before the question is on
 // all of them. That is what WAIT confirms, for every write at once. A failover

@@ -34,7 +34,7 @@ type witness struct {
 	spans  []span
 }
 
-const lookEvery = 100 * time.Millisecond
+const lookEvery = 200 * time.Millisecond
 
 // watch looks until ctx is done.
 func (w *witness) watch(ctx context.Context) {
