@@ -54,7 +54,10 @@ type ProofKind uint8
 const (
 	// ProveMark sends a watermark through the feeds of every master of both sides.
 	// Once it is through on all, the names in moving slots that the feeds told of
-	// are taken out of the dirty set, and answered in Marked.
+	// are taken out of the dirty set, and answered in Names. The driver keeps what it
+	// has taken: unless the proof ends as proved, all of it has to become dirty again,
+	// be it that the prover was never told. Nobody else knows these names any more, and
+	// the next proof would not compare them.
 	ProveMark ProofKind = iota + 1
 
 	// ProvePass compares all moving keys and repairs what differs. It takes the
@@ -108,12 +111,6 @@ func (p *Prover) Rounds() int { return p.rounds }
 
 // Repaired returns how many names had to be repaired.
 func (p *Prover) Repaired() int { return len(p.repairs) }
-
-// Left returns the names that were taken and not found equal since. A proof that
-// ends in any other way than proved, or is given up, has to make them dirty
-// again, together with those of a ProveMark that it was not told of: nobody else
-// knows them any more, and the next proof would not compare them.
-func (p *Prover) Left() []string { return append(slices.Clone(p.names), p.differ...) }
 
 // Start begins the first round.
 func (p *Prover) Start() []ProofOutput { return p.round() }

@@ -26,7 +26,8 @@ type simCoord struct {
 	mover     *Mover
 	stepping  *Mover // of the last step
 	prover    *Prover
-	brokeAt   int // broke, when the move began
+	taken     []string // out of the dirty ones, by the proof
+	brokeAt   int      // broke, when the move began
 	rollSeq   uint64
 	reading   bool
 	following bool
@@ -333,7 +334,7 @@ func (c *simCoord) exec(out []Output) {
 			}
 			c.strike()
 			if c.prover != nil && !o.End.Committed {
-				c.dirtyAgain(c.prover.Left())
+				c.dirtyAgain(c.taken)
 			}
 			c.mover, c.prover = nil, nil
 			c.after(time.Millisecond, c.leftovers)

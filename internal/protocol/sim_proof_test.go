@@ -155,7 +155,7 @@ func (c *simCoord) startProof(m *Mover) {
 			c.after(time.Millisecond, func() { c.startProof(m) })
 		})
 	default:
-		c.prover = NewProver(c.w.plan.tracked)
+		c.prover, c.taken = NewProver(c.w.plan.tracked), nil
 		c.prove(m, c.prover.Start())
 	}
 }
@@ -194,6 +194,9 @@ func (c *simCoord) prove(m *Mover, out []ProofOutput) {
 									c.dirty[k] = false
 									in.Names = append(in.Names, key.name)
 								}
+							}
+							if c.prover == p {
+								c.taken = append(c.taken, in.Names...)
 							}
 							answer()
 						}

@@ -124,7 +124,11 @@ func (c *simCoord) takeStep() {
 		if st.to == Done {
 			next, err = rec.Finish(Stamp{NextEpoch(rec, other), c.name, c.w.nonce()})
 		}
-		if err != nil {
+		switch {
+		case err != nil && !rec.Same(c.w.shards[s][0].st.rec): // asleep since it was read
+			c.after(10*time.Millisecond, c.leftovers)
+			return
+		case err != nil:
 			c.w.fail("the next step to %v is refused: %v", st.to, err)
 			return
 		}
