@@ -23,6 +23,7 @@ var (
 // every key's history must be linearizable from beginning to end.
 func TestHistory(t *testing.T) {
 	short(t)
+	t.Parallel()
 	ms := time.Millisecond
 	r := carryOut(t, plan{mode: "standalone", keeps: true, brief: true, strikes: []strike{
 		{fault: "link half-open", step: 1, after: 200 * ms, lasts: 3 * time.Second, who: 1, side: protocol.Source},
@@ -37,13 +38,14 @@ func TestHistory(t *testing.T) {
 
 // TestChaos makes runs from seeds. The short form makes one, and LONG one of each
 // mode, of seeds that are always the same; -runs makes as many as it is told, in a
-// row. Two at a time would be too many for two cores.
+// row.
 func TestChaos(t *testing.T) {
 	short(t)
 	if *runs > 0 {
 		inARow(t)
 		return
 	}
+	t.Parallel()
 	for mode, seed := range map[string]uint64{"sentinel": 5, "cluster": 38} {
 		t.Run(mode, func(t *testing.T) {
 			if mode != "sentinel" && os.Getenv("LONG") == "" {

@@ -108,7 +108,7 @@ func enqueue(t *testing.T, c *migrate.Client) (stop func() []string) {
 				continue
 			}
 			sent = append(sent, id)
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(20 * time.Millisecond)
 		}
 	})
 	stop = sync.OnceValue(func() []string {

@@ -152,7 +152,7 @@ func (f *failing) failover(phase string, hurt bool) {
 	t := f.t
 	var loads []*drill.Load
 	for _, m := range f.members {
-		l := drill.StartLoad(t.Context(), m, drill.LoadOptions{Writers: 6, Readers: 6, Rate: 200, Deadline: within / 2})
+		l := drill.StartLoad(t.Context(), m, drill.LoadOptions{Writers: 6, Readers: 6, Rate: 100, Deadline: within / 2})
 		t.Cleanup(l.Stop)
 		l.Pin()
 		loads = append(loads, l)

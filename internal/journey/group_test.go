@@ -96,7 +96,7 @@ func produce(ctx context.Context, t *testing.T, c *migrate.Client, key string, a
 			return
 		}
 		added.add(key + " " + id)
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(40 * time.Millisecond)
 	}
 }
 

@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"sync"
@@ -13,8 +14,16 @@ import (
 )
 
 // Main runs a package's tests, ends what they shared, and looks for goroutines
-// that were left behind. It returns the exit code for TestMain.
+// that were left behind. It returns the exit code for TestMain. Packages that call
+// it run one at a time on one machine, unless -short leaves their servers out.
 func Main(m *testing.M, opts ...goleak.Option) int {
+	flag.Parse() // for Short
+	if !testing.Short() {
+		if err := alone(); err != nil {
+			fmt.Fprintln(os.Stderr, "redistest:", err)
+			return 1
+		}
+	}
 	code := m.Run()
 	for _, c := range []closer{&sharedStandalone, &sharedSentinel, &sharedCluster} {
 		if err := c.Close(); err != nil {
