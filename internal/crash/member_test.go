@@ -87,7 +87,7 @@ func busy() int {
 	if isLong() {
 		return 30
 	}
-	return 10
+	return 6
 }
 
 // startMember starts one and returns when it is ready.

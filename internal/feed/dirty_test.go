@@ -50,6 +50,7 @@ func TestDirtyAges(t *testing.T) {
 }
 
 func TestDirtyTakesSome(t *testing.T) {
+	t.Parallel()
 	d := NewDirty(nil)
 	for i := range 10 {
 		d.Add(fmt.Sprint(i))
@@ -70,6 +71,7 @@ func TestDirtyTakesSome(t *testing.T) {
 }
 
 func TestDirtySlots(t *testing.T) {
+	t.Parallel()
 	d := NewDirty(nil)
 	d.MarkSlots(16382, 16383)
 	d.MarkSlots(63, 64)
@@ -93,6 +95,7 @@ func TestDirtySlots(t *testing.T) {
 }
 
 func TestDirtyFolds(t *testing.T) {
+	t.Parallel()
 	d := NewDirty(func(name string) bool { return strings.HasPrefix(name, "transload:") })
 	var wg sync.WaitGroup
 	for w := range 4 {

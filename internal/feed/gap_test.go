@@ -23,6 +23,7 @@ type redisDoer interface {
 // TestGaps hurts a standalone server in several ways. Each must raise the
 // generation, make all slots dirty, and leave a feed that works.
 func TestGaps(t *testing.T) {
+	t.Parallel()
 	for what, tt := range map[string]struct {
 		hurt   func(t *testing.T, s *redisproc.Server, side *topology.Client)
 		reason error // nil for any
@@ -79,6 +80,7 @@ func TestGaps(t *testing.T) {
 
 // TestFrozen: a server that does not answer gives no watermark.
 func TestFrozen(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	f, _, _ := follow(t, open(t, s.Env("REDIS")))
 	if err := s.Freeze(); err != nil {
@@ -97,6 +99,7 @@ func TestFrozen(t *testing.T) {
 
 // TestNoTracking: what is no real Redis is told at once.
 func TestNoTracking(t *testing.T) {
+	t.Parallel()
 	m := miniredis.RunT(t)
 	f := New(open(t, map[string]string{"REDIS_URL": "redis://" + m.Addr()}), NewDirty(nil))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -111,6 +114,7 @@ func TestNoTracking(t *testing.T) {
 
 // TestSentinelFailover: a new primary is a gap, and is followed.
 func TestSentinelFailover(t *testing.T) {
+	t.Parallel()
 	set := redistest.Sentinel(t, redistest.Options{Password: "secret", Hasty: true})
 	side := open(t, set.Env("REDIS"))
 	f, dirty, _ := follow(t, side)
@@ -135,6 +139,7 @@ func TestSentinelFailover(t *testing.T) {
 // TestClusterFailover: the same for one master of three, whose slots alone are
 // dirty at first; then the map has changed, and all are.
 func TestClusterFailover(t *testing.T) {
+	t.Parallel()
 	set := redistest.Cluster(t, redistest.Options{})
 	side := open(t, set.Env("REDIS"))
 	f, dirty, _ := follow(t, side)
@@ -165,6 +170,7 @@ func TestClusterFailover(t *testing.T) {
 // TestSlotMoved: a slot that changes its master is a gap, and even who has not
 // asked for the masters since finds it by a watermark.
 func TestSlotMoved(t *testing.T) {
+	t.Parallel()
 	set := redistest.Cluster(t, redistest.Options{Replicas: -1})
 	side := open(t, set.Env("REDIS"))
 	f, _, _ := follow(t, side)

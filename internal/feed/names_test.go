@@ -13,6 +13,7 @@ import (
 
 // TestNames shows which keys the feed names.
 func TestNames(t *testing.T) {
+	t.Parallel()
 	side := open(t, redistest.Standalone(t, redistest.Options{}).Env("REDIS"))
 	f, dirty, _ := follow(t, side)
 	for what, tt := range map[string]struct {
@@ -98,6 +99,7 @@ func words(line string) []any {
 // TestWatermark has many writers note what was acknowledged before each
 // watermark: all of it must have been named by then.
 func TestWatermark(t *testing.T) {
+	t.Parallel()
 	side := open(t, redistest.Standalone(t, redistest.Options{}).Env("REDIS"))
 	f, dirty, _ := follow(t, side)
 	checkWatermarks(t, f, dirty, side, 8, 300)
@@ -154,6 +156,7 @@ func checkWatermarks(t *testing.T, f *Feed, dirty *Dirty, side redisDoer, writer
 
 // TestTLS: the feed dials as the client does, and logs in.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{TLS: true, ClientCerts: true, Password: "secret", Username: "app"})
 	side := open(t, s.Env("REDIS"))
 	f, dirty, _ := follow(t, side, WithName("transload:x:coordinator"))

@@ -42,6 +42,7 @@ func TestAWatermarkNeedsEveryMaster(t *testing.T) {
 // TestAWatermarkNeedsTheSameMaster: one that was demoted has none to give, and one
 // that was promoted again is another.
 func TestAWatermarkNeedsTheSameMaster(t *testing.T) {
+	t.Parallel()
 	for what, hurt := range map[string]func(t *testing.T, c *topology.Client) error{
 		"demoted": func(t *testing.T, c *topology.Client) error {
 			return c.SlaveOf(t.Context(), "127.0.0.1", "1").Err()

@@ -43,6 +43,7 @@ func run(t *testing.T) (srv *miniredis.Miniredis, c redis.UniversalClient, j *lo
 }
 
 func TestNothingLostOnPlainRedis(t *testing.T) {
+	t.Parallel()
 	_, c, j, path := run(t)
 	if err := j.Close(); err != nil {
 		t.Fatal(err)
@@ -60,6 +61,7 @@ func TestNothingLostOnPlainRedis(t *testing.T) {
 // TestKilledMember cuts a journal off where kill -9 may, in the middle of a line:
 // what was acknowledged before is there, and what was under way is open.
 func TestKilledMember(t *testing.T) {
+	t.Parallel()
 	_, _, j, path := run(t)
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -90,6 +92,7 @@ func TestKilledMember(t *testing.T) {
 // TestEachLossIsSeen takes one thing away at a time: a check that could not
 // fail would make every migration look good.
 func TestEachLossIsSeen(t *testing.T) {
+	t.Parallel()
 	srv, c, j, _ := run(t)
 	first := func(m []string) string { return m[0] }
 	keys := func(prefix string) (out []string) {

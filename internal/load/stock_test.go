@@ -10,6 +10,7 @@ import (
 // TestStock takes one key of each kind away, or changes it: a check that could
 // not fail would make every migration look good.
 func TestStock(t *testing.T) {
+	t.Parallel()
 	const n = 10_000
 	c := redistest.Client(t, redistest.Standalone(t, redistest.Options{}))
 	ctx := t.Context()

@@ -69,6 +69,7 @@ func isZombie(pid int) bool {
 }
 
 func TestSharedIsStartedOnce(t *testing.T) {
+	t.Parallel()
 	a, b := redistest.SharedStandalone(t), redistest.SharedStandalone(t)
 	if a != b {
 		t.Errorf("got two servers, %s and %s; want one", a.Addr(), b.Addr())

@@ -13,6 +13,7 @@ import (
 )
 
 func TestStandalone(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]redistest.Options{
 		"plain":               {},
 		"Unix socket":         {Unix: true},
@@ -36,6 +37,7 @@ func TestStandalone(t *testing.T) {
 }
 
 func TestCloseEndsAFrozenServerAndItsDirectory(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	if err := s.Freeze(); err != nil {
 		t.Fatal(err)
@@ -55,6 +57,7 @@ func TestCloseEndsAFrozenServerAndItsDirectory(t *testing.T) {
 }
 
 func TestRestartKeepsPortAndDirectory(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{Args: []string{"--appendonly", "yes", "--appendfsync", "always"}})
 	redistest.Do(t, s, "SET", "k", "v")
 	addr, pid := s.Addr(), s.PID()
@@ -76,6 +79,7 @@ func TestRestartKeepsPortAndDirectory(t *testing.T) {
 }
 
 func TestFrozenServerAnswersAfterThaw(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	c := redistest.Conn(t, s)
 	if err := s.Freeze(); err != nil {
@@ -98,6 +102,7 @@ func TestFrozenServerAnswersAfterThaw(t *testing.T) {
 }
 
 func TestNoServerSaysWhatToInstall(t *testing.T) {
+	t.Parallel()
 	_, err := redisproc.Standalone(t.Context(), redistest.Options{Binary: "/nowhere/redis-server"})
 	if !errors.Is(err, redisproc.ErrNoServer) {
 		t.Fatalf("got %v; want ErrNoServer", err)
@@ -110,6 +115,7 @@ func TestNoServerSaysWhatToInstall(t *testing.T) {
 }
 
 func TestStartTellsWhatTheServerSaid(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("needs a redis-server: left out by -short")
 	}

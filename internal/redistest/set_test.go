@@ -13,6 +13,7 @@ import (
 )
 
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]redistest.Options{
 		"plain":    {},
 		"password": {Password: "s3cret", SentinelPassword: "0ther"},
@@ -37,6 +38,7 @@ func TestSentinel(t *testing.T) {
 }
 
 func TestSentinelFailsOverAndTakesTheOldPrimaryBack(t *testing.T) {
+	t.Parallel()
 	s := redistest.Sentinel(t, redistest.Options{Hasty: true, DownAfter: 500 * time.Millisecond})
 	old := s.Nodes[0]
 	if err := old.Kill(); err != nil {
@@ -57,6 +59,7 @@ func TestSentinelFailsOverAndTakesTheOldPrimaryBack(t *testing.T) {
 }
 
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]redistest.Options{
 		"plain":        {},
 		"password":     {Password: "s3cret"},
@@ -81,6 +84,7 @@ func TestCluster(t *testing.T) {
 }
 
 func TestClusterFailsOverAndTakesTheOldPrimaryBack(t *testing.T) {
+	t.Parallel()
 	s := redistest.Cluster(t, redistest.Options{NodeTimeout: 500 * time.Millisecond})
 	old, replica := s.Nodes[0], s.Nodes[3]
 	if err := old.Kill(); err != nil {
@@ -106,6 +110,7 @@ func TestClusterFailsOverAndTakesTheOldPrimaryBack(t *testing.T) {
 }
 
 func TestPrimariesPassesOverAFrozenServer(t *testing.T) {
+	t.Parallel()
 	s := redistest.Cluster(t, redistest.Options{})
 	if err := s.Nodes[1].Freeze(); err != nil {
 		t.Fatal(err)

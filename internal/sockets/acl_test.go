@@ -34,6 +34,7 @@ func replyError(err error) string {
 // TestRevokedWritesStopAtOnce: taking @write from a user stops the writes of its
 // open connections then and there, those on the way and those put aside included.
 func TestRevokedWritesStopAtOnce(t *testing.T) {
+	t.Parallel()
 	ways(t, withApp, func(t *testing.T, w way) {
 		const n = 10
 		ctl := redistest.Conn(t, w.server)
@@ -85,6 +86,7 @@ func TestRevokedWritesStopAtOnce(t *testing.T) {
 // TestRevokedWritesThatWereUnderWay covers what a stream does not: a transaction
 // that was queued, a write behind a pause, a script.
 func TestRevokedWritesThatWereUnderWay(t *testing.T) {
+	t.Parallel()
 	revoke := func(t *testing.T, ctl *redisproc.Conn) { do(t, ctl, "ACL", "SETUSER", "app", "-@write") }
 
 	t.Run("queued in MULTI", func(t *testing.T) {
@@ -165,6 +167,7 @@ func blocked(t *testing.T, ctl, c *redisproc.Conn) {
 // TestRevokedWritesHaveHoles: what was blocked before is served after, and some
 // commands that change what others see are no writes.
 func TestRevokedWritesHaveHoles(t *testing.T) {
+	t.Parallel()
 	w, ctl := appServer(t)
 	mover, c := w.openAs(t, "app"), w.openAs(t, "app")
 	blocked(t, ctl, mover)
@@ -183,6 +186,7 @@ func TestRevokedWritesHaveHoles(t *testing.T) {
 // TestUserOffStopsNobody: a user who is off cannot log in, and goes on where it is
 // logged in.
 func TestUserOffStopsNobody(t *testing.T) {
+	t.Parallel()
 	w, ctl := appServer(t)
 	c := w.openAs(t, "app")
 	do(t, ctl, "ACL", "SETUSER", "app", "off")
@@ -198,6 +202,7 @@ func TestUserOffStopsNobody(t *testing.T) {
 // TestCompleteForms: off and kill in one transaction, or the user deleted. Blocked
 // commands die, streams die, and who waits to be accepted cannot log in.
 func TestCompleteForms(t *testing.T) {
+	t.Parallel()
 	const n = 5
 	for name, commands := range map[string][][]string{
 		"off and killed": {{"ACL", "SETUSER", "app", "off"}, {"CLIENT", "KILL", "USER", "app"}},
@@ -246,6 +251,7 @@ func TestCompleteForms(t *testing.T) {
 // was not saved. So this fence must be put up on every node, replicas included,
 // and saved.
 func TestRightsStayWhereTheyAre(t *testing.T) {
+	t.Parallel()
 	set := redistest.Options{Username: "app", Password: "s3cret", Replicas: 1}
 	s := redistest.Sentinel(t, set)
 	primary, replica := s.Nodes[0], s.Nodes[1]

@@ -14,6 +14,7 @@ import (
 // TestKillWaitsForTheVictimsScript: a connection whose own script runs is dead
 // when the kill is answered, and the script's writes are in by then.
 func TestKillWaitsForTheVictimsScript(t *testing.T) {
+	t.Parallel()
 	ways(t, redistest.Options{}, func(t *testing.T, w way) {
 		ctl := redistest.Conn(t, w.server)
 		for i := range 3 {
@@ -38,6 +39,7 @@ func TestKillWaitsForTheVictimsScript(t *testing.T) {
 // to LIST and KILL alike; the script goes on, and writes at its end, even when its
 // client has gone. Who is told BUSY must ask again.
 func TestBusyIsNoFence(t *testing.T) {
+	t.Parallel()
 	ways(t, redistest.Options{Args: []string{"--lua-time-limit", "10"}}, func(t *testing.T, w way) {
 		ctl := redistest.Conn(t, w.server)
 		c := w.open(t)
@@ -75,6 +77,7 @@ func isBusy(err error) bool {
 // TestFenceUnderPause: a pause of writes does not keep a fence waiting, a pause of
 // everything does until it is over.
 func TestFenceUnderPause(t *testing.T) {
+	t.Parallel()
 	for mode, pause := range map[string]time.Duration{"WRITE": time.Minute, "ALL": 300 * time.Millisecond} {
 		t.Run(mode, func(t *testing.T) {
 			s := redistest.Standalone(t, redistest.Options{})

@@ -25,6 +25,7 @@ const mostListings = 5
 // TestFirstCheckClosesTheGap fences a pool that redials as fast as it is killed.
 // After the fence not one command of it is executed, the backlog included.
 func TestFirstCheckClosesTheGap(t *testing.T) {
+	t.Parallel()
 	t.Run("standalone", func(t *testing.T) {
 		ways(t, redistest.Options{}, func(t *testing.T, w way) {
 			control := redistest.Client(t, w.server)
@@ -78,6 +79,7 @@ func fenceUnderLoad(t *testing.T, client, control redis.UniversalClient, masters
 // that wraps another does not: all but a subscription return what it wraps. It is
 // not tried again, and leaves no connection behind.
 func TestRefusalComesOutAsItWentIn(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	ctl := redistest.Conn(t, s)
 	uses := map[string]func(ctx context.Context, c *redis.Client) error{
@@ -154,6 +156,7 @@ func unlisted(t *testing.T, ctl *redisproc.Conn, name string) error {
 // record's slot answers MOVED, and that becomes the user's error. So the check
 // needs a control client.
 func TestCheckOnTheSameConnectionFailsOnAClusterNode(t *testing.T) {
+	t.Parallel()
 	s := redistest.SharedCluster(t)
 	c := redis.NewClusterClient(&redis.ClusterOptions{
 		Addrs: []string{s.Nodes[0].Addr()}, MaxRedirects: -1, MaxRetries: -1,

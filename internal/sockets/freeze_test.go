@@ -39,6 +39,7 @@ func incr(ctx context.Context, c redis.Cmdable, key string) <-chan result {
 // connection, unless the client tries it again: so retries are off, and the first
 // check keeps the next command out.
 func TestStoppedBeforeItsWrite(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		retries  int
 		record   string
@@ -98,6 +99,7 @@ func sameFailure(got, want error) bool {
 // connection still delivers its reply: success, of a lease that has lapsed. So a
 // reply counts only under the lease under which the command was sent.
 func TestStoppedAfterItsWrite(t *testing.T) {
+	t.Parallel()
 	for _, retries := range []int{-1, 3} {
 		t.Run(fmt.Sprintf("retries %d", retries), func(t *testing.T) {
 			ways(t, redistest.Options{}, func(t *testing.T, w way) {
@@ -157,6 +159,7 @@ func (h stopHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 // helps is that a pool belongs to one unbroken lease: it is closed when the lease
 // lapses, and the old command with it.
 func TestOldCommandNewConnection(t *testing.T) {
+	t.Parallel()
 	for _, closed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("pool closed %v", closed), func(t *testing.T) {
 			ways(t, redistest.Options{}, func(t *testing.T, w way) {
@@ -213,6 +216,7 @@ func mustFence(t *testing.T, w way) {
 // as fast as it can, is sent SIGSTOP wherever it happens to be, fenced, and sent
 // SIGCONT.
 func TestStoppedProcess(t *testing.T) {
+	t.Parallel()
 	if addr := os.Getenv("SOCKETS_CHILD"); addr != "" {
 		beStopped(t, addr)
 		return

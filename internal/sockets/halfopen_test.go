@@ -40,6 +40,7 @@ func orphan(t *testing.T, s *redisproc.Server, p *faultproxy.Proxy, command ...s
 // client has closed, under its name and id. Its address is the proxy's, and says
 // nothing about the client.
 func TestOrphanIsListedByItsName(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	ctl, p := redistest.Conn(t, s), redistest.Proxy(t, s)
 	me, l := orphan(t, s, p, "INCR", "k")
@@ -56,6 +57,7 @@ func TestOrphanIsListedByItsName(t *testing.T) {
 // later time, and cannot any more once its connection was killed by id, which
 // ends the proxy's side too.
 func TestOrphanIsExecutedUnlessKilled(t *testing.T) {
+	t.Parallel()
 	for name, killIt := range map[string]func(t *testing.T, s *redisproc.Server, ctl *redisproc.Conn, id int64){
 		"left alone": nil,
 		"killed by id": func(t *testing.T, _ *redisproc.Server, ctl *redisproc.Conn, id int64) {
@@ -99,6 +101,7 @@ func TestOrphanIsExecutedUnlessKilled(t *testing.T) {
 
 // TestOrphanOfATransaction: half a transaction with a proxy, and its EXEC held.
 func TestOrphanOfATransaction(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	ctl, p := redistest.Conn(t, s), redistest.Proxy(t, s)
 	p.KeepServer(true)
@@ -125,6 +128,7 @@ func TestOrphanOfATransaction(t *testing.T) {
 // a server that does not answer; what it wrote is executed when the link heals,
 // unless it was killed meanwhile.
 func TestHeldBackByAStalledNetwork(t *testing.T) {
+	t.Parallel()
 	for _, killed := range []bool{false, true} {
 		t.Run(fmt.Sprintf("killed %v", killed), func(t *testing.T) {
 			s := redistest.Standalone(t, redistest.Options{})

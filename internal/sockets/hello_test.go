@@ -64,6 +64,7 @@ func (c *tappedConn) Close() error {
 // TestIDFromHello: go-redis says HELLO on each new connection, and the reply holds
 // the id, in RESP2 as in RESP3. No round trip is needed to know it.
 func TestIDFromHello(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []int{2, 3} {
 		t.Run(fmt.Sprintf("RESP%d", protocol), func(t *testing.T) {
 			ways(t, redistest.Options{Password: "s3cret"}, func(t *testing.T, w way) {
@@ -92,6 +93,7 @@ func TestIDFromHello(t *testing.T) {
 // that a proxy holds; the wrapper says which connection that was, and that it was
 // closed with a write unanswered; killed by that id, the command is never executed.
 func TestOrphanKilledByTheTappedID(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	ctl, p := redistest.Conn(t, s), redistest.Proxy(t, s)
 	p.KeepServer(true)

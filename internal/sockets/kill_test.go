@@ -18,6 +18,7 @@ import (
 // many unexecuted ones on the way, and looks whether a single one is executed
 // after the kill was answered.
 func TestKillIsFinal(t *testing.T) {
+	t.Parallel()
 	for name, burden := range map[string][]string{
 		"streaming":      nil,
 		"busy script":    {"EVAL", busy, "0", "10"},
@@ -126,6 +127,7 @@ func key(i int) string { return fmt.Sprintf("k:%d", i) }
 // TestKillLosesTheRest kills connections whose last command the server has only in
 // part, or has put aside.
 func TestKillLosesTheRest(t *testing.T) {
+	t.Parallel()
 	ways(t, redistest.Options{}, func(t *testing.T, w way) {
 		ctl := redistest.Conn(t, w.server)
 

@@ -14,6 +14,7 @@ import (
 // that is declared to write nothing runs at once. So a pause that is longer than a
 // lease ends it, which is safe, and the record can be read meanwhile.
 func TestLeaseUnderAPause(t *testing.T) {
+	t.Parallel()
 	const read = "return redis.call('GET', KEYS[1])"
 	for name, tt := range map[string]struct {
 		command []string

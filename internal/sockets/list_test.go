@@ -14,6 +14,7 @@ import (
 // TestSilentConnectionIsListed: who has connected and said nothing is in the list
 // once the server has accepted it, without a name.
 func TestSilentConnectionIsListed(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	ctl := redistest.Conn(t, s)
 	nc, err := net.Dial("tcp", s.Addr())
@@ -38,6 +39,7 @@ func TestSilentConnectionIsListed(t *testing.T) {
 // yet its command is executed afterwards. So listing and killing is no fence by
 // itself.
 func TestListMissesTheBacklog(t *testing.T) {
+	t.Parallel()
 	const rounds = 10
 	s := redistest.Standalone(t, redistest.Options{})
 	ctl := redistest.Conn(t, s)
@@ -75,6 +77,7 @@ func TestListMissesTheBacklog(t *testing.T) {
 // TestIDsGrow: a connection that is accepted later has a higher id, whatever was
 // closed in between. That makes an id a watermark.
 func TestIDsGrow(t *testing.T) {
+	t.Parallel()
 	ways(t, redistest.Options{}, func(t *testing.T, w way) {
 		last := int64(0)
 		for i := range 20 {

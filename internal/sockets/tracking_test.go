@@ -52,6 +52,7 @@ func told(t *testing.T, c *redisproc.Conn) (names []string, everything bool) {
 // tracking connection is told before the PING is answered. Without exception: the
 // proof of a move rests on it.
 func TestPingIsAWatermark(t *testing.T) {
+	t.Parallel()
 	const marks = 150
 	ways(t, redistest.Options{}, func(t *testing.T, w way) {
 		tracker := w.track(t)
@@ -111,6 +112,7 @@ func TestPingIsAWatermark(t *testing.T) {
 // TestWhatTrackingTells is the list that the feed relies on, and the list of what
 // it must not rely on: changes of a stream's groups are not told.
 func TestWhatTrackingTells(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		before, change [][]string
 		want           []string
@@ -167,6 +169,7 @@ var stream1 = [][]string{
 
 // TestFlushTellsEverything: a flush names no keys, not even of which database.
 func TestFlushTellsEverything(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"FLUSHALL"}, {"FLUSHDB"}, {"DEBUG", "RELOAD"}} {
 		t.Run(args[0], func(t *testing.T) {
 			s := redistest.Standalone(t, redistest.Options{})

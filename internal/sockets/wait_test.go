@@ -65,6 +65,7 @@ func waits(t *testing.T, c *redisproc.Conn) {
 
 // TestWaitCoversOwnWrites is what WAIT is documented for.
 func TestWaitCoversOwnWrites(t *testing.T) {
+	t.Parallel()
 	_, replica, writer := behind(t)
 	waits(t, writer)
 	if err := replica.Thaw(); err != nil {
@@ -78,6 +79,7 @@ func TestWaitCoversOwnWrites(t *testing.T) {
 // TestWaitOnASilentConnectionSaysNothing: a connection that has sent nothing is
 // told that all is well, though a replica lacks what others wrote.
 func TestWaitOnASilentConnectionSaysNothing(t *testing.T) {
+	t.Parallel()
 	primary, _, _ := behind(t)
 	c := redistest.Conn(t, primary) // no password: Dial has sent nothing
 	if got := do(t, c, "WAIT", "1", patiently); got != int64(1) {
@@ -89,6 +91,7 @@ func TestWaitOnASilentConnectionSaysNothing(t *testing.T) {
 // WAIT on that connection covers up to all that was written before it. So who
 // reads a record and WAITs knows that the record is on the replicas.
 func TestWaitCoversWhatWasReadBefore(t *testing.T) {
+	t.Parallel()
 	for name, command := range map[string][]string{
 		"PING":             {"PING"},
 		"GET":              {"GET", "lacking"},
@@ -113,6 +116,7 @@ func TestWaitCoversWhatWasReadBefore(t *testing.T) {
 // TestWaitOnAnIdleConnectionIsOld: a connection that was used before another one
 // wrote is told that all is well, up to its own last command.
 func TestWaitOnAnIdleConnectionIsOld(t *testing.T) {
+	t.Parallel()
 	primary, replica := pair(t)
 	idle, writer := redistest.Conn(t, primary), redistest.Conn(t, primary)
 	do(t, idle, "PING")
@@ -133,6 +137,7 @@ func TestWaitOnAnIdleConnectionIsOld(t *testing.T) {
 // TestWaitInsideSomethingElse: in a transaction WAIT does not wait, in a script it
 // is refused.
 func TestWaitInsideSomethingElse(t *testing.T) {
+	t.Parallel()
 	_, _, c := behind(t)
 	do(t, c, "MULTI")
 	do(t, c, "SET", "k", "1")
@@ -148,6 +153,7 @@ func TestWaitInsideSomethingElse(t *testing.T) {
 
 // TestWaitBehindAScriptInOneWrite: script and WAIT may go in one packet.
 func TestWaitBehindAScriptInOneWrite(t *testing.T) {
+	t.Parallel()
 	primary, replica := pair(t)
 	c := redistest.Conn(t, primary)
 	script := []string{"EVAL", "return redis.call('INCR', KEYS[1])", "1", "k"}
@@ -166,6 +172,7 @@ func TestWaitBehindAScriptInOneWrite(t *testing.T) {
 
 // TestWaitWithoutReplicas: one replica is waited for in vain, none is not.
 func TestWaitWithoutReplicas(t *testing.T) {
+	t.Parallel()
 	c := redistest.Conn(t, redistest.Standalone(t, redistest.Options{}))
 	do(t, c, "SET", "k", "1")
 	waits(t, c)
@@ -177,6 +184,7 @@ func TestWaitWithoutReplicas(t *testing.T) {
 // TestWaitOnACluster: WAIT counts the replicas of the node that it is sent to, so
 // a connection of the node that owns the key is needed.
 func TestWaitOnACluster(t *testing.T) {
+	t.Parallel()
 	s := redistest.SharedCluster(t)
 	cc := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{s.Nodes[0].Addr()}})
 	defer cc.Close()
@@ -200,6 +208,7 @@ func TestWaitOnACluster(t *testing.T) {
 // TestPinnedConnectionDoesNotComeBack: go-redis's Conn, once killed, gives errors
 // and never another connection. So a WAIT on it is on the connection that wrote.
 func TestPinnedConnectionDoesNotComeBack(t *testing.T) {
+	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{})
 	c := redistest.Client(t, s)
 	cn := c.Conn()

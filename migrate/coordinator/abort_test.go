@@ -23,7 +23,7 @@ func TestAbort(t *testing.T) {
 			t.Parallel()
 			s := pair(t)
 			seed(t, s.source, 50)
-			a := startApp(t, s, 2, 100)
+			a := startApp(t, s, 2, 40)
 			var tm *term
 			k := &killer{stage: stage, act: func() {
 				tm.syncer.gap(protocol.Target, feed.Gap{Err: errors.New("a test breaks it")})
@@ -41,7 +41,7 @@ func TestAbort(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := tm.known()
-			report, err := tm.syncer.move(ctx, protocol.Source, tm.goal(nil, protocol.Cut(50)), time.Second)
+			report, err := tm.syncer.move(ctx, protocol.Source, tm.goal(nil, protocol.Cut(50)), 10*time.Second)
 			if !errors.Is(err, ErrAborted) || report.Committed || report.Reason == "" {
 				t.Fatalf("got %+v, %v; want it aborted, with a reason", report, err)
 			}

@@ -29,6 +29,9 @@ func TestBigKeys(t *testing.T) {
 	if testing.Short() {
 		t.Skip("needs a real server")
 	}
+	if !long() {
+		t.Parallel()
+	}
 	args := []string{"--slowlog-max-len", "1000000", "--slowlog-log-slower-than", "-1"}
 	s := sides{config(t, redistest.Standalone(t, redistest.Options{Args: args})), config(t, redistest.Standalone(t, redistest.Options{}))}
 	src := client(t, s.source)

@@ -26,7 +26,7 @@ func TestTargetFailover(t *testing.T) {
 			set := start(t)
 			s := sides{config(t, redistest.Standalone(t, redistest.Options{})), config(t, set)}
 			seed(t, s.source, 300)
-			a := startApp(t, s, 2, 200)
+			a := startApp(t, s, 2, 80)
 			c := coordinate(t, s)
 			shadowing(t, c)
 			waitShadow(t, c)
@@ -81,7 +81,7 @@ func TestTargetDies(t *testing.T) {
 	dst := redistest.Standalone(t, redistest.Options{})
 	s := sides{config(t, redistest.Standalone(t, redistest.Options{})), config(t, dst)}
 	seed(t, s.source, 300)
-	a := startApp(t, s, 2, 200)
+	a := startApp(t, s, 2, 80)
 	c := coordinate(t, s)
 	shadowing(t, c)
 	waitShadow(t, c)

@@ -20,9 +20,11 @@ func mostMemory() int64 {
 // TestMemory measures a coordinator that copies keys, and a member whose mirror is
 // frozen while it writes as many. With LONG=1 there are a million.
 func TestMemory(t *testing.T) {
-	n := 50_000
+	n := 30_000
 	if long() {
 		n = 1_000_000
+	} else {
+		t.Parallel()
 	}
 	t.Run("coordinator", func(t *testing.T) {
 		t.Parallel()

@@ -26,7 +26,7 @@ func TestHandOver(t *testing.T) {
 	t.Parallel()
 	s := pair(t)
 	seed(t, s.source, 100)
-	a := startApp(t, s, 2, 100)
+	a := startApp(t, s, 2, 60)
 	shadow := coordinate(t, s)
 	shadowing(t, shadow)
 	waitShadow(t, shadow)

@@ -89,8 +89,14 @@ func TestBackOff(t *testing.T) {
 		})
 	}
 	status("at most 500 keys a second, by --rate")
+	eventually(t, func() bool { // what is usual must be known before anything is slow
+		speed := &c.shadower().speed
+		speed.mu.Lock()
+		defer speed.mu.Unlock()
+		return speed.sides[protocol.Target].usual > 0
+	})
 	proxy.SetDelay(50 * time.Millisecond)
-	status("a batch since the target answers in ")
+	status("the target answers in ")
 	proxy.SetDelay(0)
 	waitShadow(t, c)
 	if rep, err := other.Verify(t.Context(), VerifyRequest{}); err != nil || rep.Compared < 8000 {
