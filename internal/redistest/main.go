@@ -17,7 +17,9 @@ import (
 // that were left behind. It returns the exit code for TestMain. Packages that call
 // it run one at a time on one machine, unless -short leaves their servers out.
 func Main(m *testing.M, opts ...goleak.Option) int {
-	flag.Parse() // for Short
+	if !flag.Parsed() { // for Short; a TestMain that has set flags has parsed them
+		flag.Parse()
+	}
 	if !testing.Short() {
 		if err := alone(); err != nil {
 			fmt.Fprintln(os.Stderr, "redistest:", err)
