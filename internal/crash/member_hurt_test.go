@@ -8,11 +8,11 @@ import (
 	"github.com/transload/transload/internal/redistest"
 )
 
-// inHold are the moments at which members are hurt: one that knows of no hold
-// yet, one that has acknowledged it, and one that has not heard of the commit.
+// inHold are the moments at which members are hurt: one that knows of no hold yet,
+// and one that has acknowledged it and has not heard of the commit.
 func inHold() []moment {
 	if !isLong() {
-		return []moment{{before, hold}, {in, prove}, {in, commit}}
+		return []moment{{before, hold}, {in, commit}}
 	}
 	var all []moment
 	for _, s := range []step{prepare, hold, prove, offer, commit, grant} {

@@ -93,11 +93,12 @@ func Do(tb testing.TB, s *redisproc.Server, args ...string) any {
 }
 
 // Eventually calls f until it returns nil, and fails the test with f's last error
-// when limit is over.
+// when limit is over. It asks often at first, and then forty times a second: what
+// is asked takes its time from what is waited for.
 func Eventually(tb testing.TB, limit time.Duration, f func() error) {
 	tb.Helper()
 	deadline := time.Now().Add(limit)
-	for {
+	for wait := time.Millisecond; ; time.Sleep(wait) {
 		err := f()
 		if err == nil {
 			return
@@ -105,7 +106,7 @@ func Eventually(tb testing.TB, limit time.Duration, f func() error) {
 		if time.Now().After(deadline) {
 			tb.Fatalf("not within %v: %v", limit, err)
 		}
-		time.Sleep(2 * time.Millisecond)
+		wait = min(wait*5/4, 25*time.Millisecond)
 	}
 }
 
