@@ -189,7 +189,7 @@ func TestSlotMoved(t *testing.T) {
 		t.Error("got a watermark through another slot map")
 	}
 	generationAfter(t, f, generation)
-	watermark(t, f)
+	redistest.Eventually(t, 30*time.Second, func() error { return f.Watermark(t.Context()) }) // the masters were told one by one
 }
 
 // works checks that new changes are named.

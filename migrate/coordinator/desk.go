@@ -134,14 +134,14 @@ func (d *desk) take(ctx context.Context, s protocol.Side, id, text string) {
 	d.t.log.Info("asked by another process", "op", r.Verb, "by", r.Asker)
 	d.wg.Go(func() {
 		var wg sync.WaitGroup
-		telling, stop := context.WithCancel(context.WithoutCancel(ctx))
-		wg.Go(func() { d.tell(telling, s, id, j) })
+		over := make(chan struct{})
+		wg.Go(func() { d.tell(ctx, over, id, j) })
 		res, err := d.run(ctx, j, r)
 		j.mu.Lock()
 		j.ans.Done, j.ans.Fault, j.dirty = true, faultOf(err), true
 		j.ans.Result, _ = json.Marshal(res) // results are plain values
 		j.mu.Unlock()
-		stop()
+		close(over)
 		wg.Wait()
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"time"
 
 	"github.com/transload/transload/internal/protocol"
 )
@@ -50,38 +51,56 @@ func (j *job) drop() {
 	}
 }
 
-// tell writes a job's answer as it changes, and once more at its end.
-func (d *desk) tell(ctx context.Context, s protocol.Side, id string, j *job) {
-	for {
-		more := pause(ctx, requestEvery)
-		j.mu.Lock()
-		text, dirty := []byte(nil), j.dirty
-		if dirty {
-			j.ans.Seq++
-			text, _ = json.Marshal(j.ans) // plain values
-			j.dirty = false
+// tell writes a job's answer as it changes, and once more when it is over: its asker
+// waits for that, so a side that is away is waited for, until the coordinator ends.
+func (d *desk) tell(ctx context.Context, over <-chan struct{}, id string, j *job) {
+	for last, tries := false, 0; ; {
+		select {
+		case <-over:
+			last, over = true, nil
+		case <-time.After(requestEvery):
 		}
-		j.mu.Unlock()
-		if dirty {
-			d.write(ctx, s, id, text)
-		}
-		if !more {
+		switch err := d.write(ctx, id, j); {
+		case err == nil && last:
 			return
+		case err != nil && ctx.Err() != nil:
+			if tries++; tries == 3 {
+				d.t.log.Warn("answer not written", "op", j.verb, "side", j.side.String(), "err", err)
+				return
+			}
 		}
 	}
 }
 
-func (d *desk) write(ctx context.Context, s protocol.Side, id string, text []byte) {
+// write writes a job's answer if it has changed.
+func (d *desk) write(ctx context.Context, id string, j *job) error {
+	text := j.take()
+	if text == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
 	defer cancel()
-	sd := d.t.sides[s]
-	for tries := 0; tries < 3; tries++ {
-		if sd.client.HSet(ctx, sd.store.Keys().Requests, answerField+id, text).Err() == nil {
-			return
-		}
-		pause(ctx, requestEvery)
+	sd := d.t.sides[j.side]
+	err := sd.client.HSet(ctx, sd.store.Keys().Requests, answerField+id, text).Err()
+	if err != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.dirty = true
 	}
-	d.t.log.Debug("answer not written", "side", s.String())
+	return err
+}
+
+// take returns the answer for writing, or nil if it is as it was written last.
+func (j *job) take() []byte {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if !j.dirty {
+		return nil
+	}
+	j.ans.Seq++
+	j.dirty = false
+	text, _ := json.Marshal(j.ans) // plain values
+	return text
 }
 
 // progress goes to whoever asked for what runs.

@@ -64,6 +64,7 @@ func embeddedConfig(t *testing.T) topology.Config {
 // client opens a plain client of one side.
 func client(t *testing.T, cfg topology.Config) *topology.Client {
 	t.Helper()
+	cfg.ReadTimeout = 30 * time.Second // a script that fills a server may take long on a busy machine
 	c, err := topology.Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +94,7 @@ func (w writer) Write(b []byte) (int, error) {
 // coordinate opens a coordinator of a test's sides.
 func coordinate(t *testing.T, s sides, change ...func(*Options)) *Coordinator {
 	t.Helper()
-	o := Options{Source: s.source, Target: s.target, Logger: testLog(t, "coordinator"), MaxHold: longestHold, Hold: 2 * time.Second, // a busy machine, and the race detector
+	o := Options{Source: s.source, Target: s.target, Logger: testLog(t, "coordinator"), MaxHold: longestHold, Hold: 5 * time.Second, // a busy machine, and the race detector
 		Limits:   Limits{P99: time.Minute, Lag: 5 * time.Second, MirrorFails: 1e9},
 		Progress: func(p Progress) { writer{t}.Write(fmt.Appendf(nil, "%s: %s\n", p.Stage, p.Text)) }}
 	for _, f := range change {
@@ -189,6 +190,7 @@ func shadowing(t *testing.T, c *Coordinator) (stop func()) {
 // seed writes keys of every type to a side.
 func seed(t *testing.T, cfg topology.Config, n int) {
 	t.Helper()
+	cfg.ReadTimeout = 30 * time.Second // a script that fills a server may take long on a busy machine
 	c, err := topology.Open(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -18,7 +18,9 @@ func TestLife(t *testing.T) {
 			if raceOn && name == "embedded" {
 				t.Skip("too slow: see raceOn")
 			}
-			t.Parallel()
+			if name == "embedded" {
+				t.Parallel() // it mostly waits
+			}
 			s := kind(t)
 			n, rate := 500, 150
 			if name == "embedded" { // each command of miniredis sorts the names of all keys

@@ -108,3 +108,32 @@ func phaseOf(t *testing.T, c *Coordinator) protocol.Phase {
 	}
 	return recs.phase()
 }
+
+// TestAnAnswerWaitsForItsSide ends a verb while the side on which it was asked for
+// is away for longer than a write is tried. Its asker would wait for ever.
+func TestAnAnswerWaitsForItsSide(t *testing.T) {
+	t.Parallel()
+	s, proxy := slowly(t)
+	c := coordinate(t, s, func(o *Options) { o.NoMembers = true })
+	shadowing(t, c)
+	lead := leader(t, c)
+	j := newJob("a test", "somebody")
+	j.side, j.ans.Done, j.dirty = protocol.Target, true, true
+	over, told := make(chan struct{}), make(chan struct{})
+	close(over)
+	proxy.Cut()
+	go func() {
+		defer close(told)
+		lead.desk.tell(t.Context(), over, "x", j)
+	}()
+	select {
+	case <-told:
+		t.Error("it was given up while the target was away")
+	case <-time.After(2 * time.Second):
+	}
+	proxy.Heal()
+	<-told
+	if got := client(t, s.target).HGet(t.Context(), c.sides[protocol.Target].store.Keys().Requests, answerField+"x").Val(); !strings.Contains(got, `"done":true`) {
+		t.Errorf("got %q; want the answer", got)
+	}
+}
