@@ -66,6 +66,9 @@
 //	no CONFIG, ACL, DEBUG, BGSAVE, CLIENT KILL, LIST   TestManagedServiceMovesAndSaysWhatIsLost
 //	or TRACKING, each and all, on one side and both    check names what is lost, and nothing is refused
 //	a member that died there                           TestUnfencedMemberStopsTheMoveWhichSaysHowToGoOn
+//	a writer that does not use the client              TestWriterShutOut, TestWriterNotShutOut (migrate/coordinator)
+//	                                                   found, named, refused, or shut out by --fence acl
+//	a side that is gone for good                       TestSourceGivenUp, TestTargetGivenUp (migrate/coordinator)
 //	target that takes no payload of the source         TestOlderTargetIsCopiedByType
 //	keys that expire in the pass and in holds          TestKeysThatExpireInTheCopyAndInAHoldDieOnBothSides
 //	keys renewed after the flip                        TestKeysRenewedAfterTheFlipOutliveTheirOldExpiry
