@@ -51,40 +51,45 @@ func TestFill(t *testing.T) {
 // TestRenewedBetween changes the expiry of a key between the commands that read
 // it: the reading is not of one moment, and is made again in one step.
 func TestRenewedBetween(t *testing.T) {
-	b := benches["dump"](t)
-	do(t, b.ca, "SET", "k", "old", "PX", 400_000)
-	var at int64
-	b.ca.AddHook(between{func(ctx context.Context) {
-		if at == 0 {
-			at = time.Now().Add(time.Hour).UnixMilli()
-			admin := redis.NewClient(b.ca.(*redis.Client).Options())
-			defer admin.Close()
-			do(t, admin, "SET", "k", "new", "PXAT", at)
-		}
-	}})
-	if _, err := Copy(t.Context(), b.a, b.b, []string{"k"}, Options{}); err != nil {
-		t.Fatal(err)
-	}
-	if got, expires := do(t, b.cb, "GET", "k"), do(t, b.cb, "PEXPIRETIME", "k"); got != "new" || expires != at {
-		t.Errorf("got %v until %v; want new until %d", got, expires, at)
+	for name, behind := range map[string]int{"before the value": 0, "after the value": 1} {
+		t.Run(name, func(t *testing.T) {
+			b := benches["dump"](t)
+			do(t, b.ca, "SET", "k", "old", "PX", 400_000)
+			var at int64
+			b.ca.AddHook(between{behind, func(ctx context.Context) {
+				if at == 0 {
+					at = time.Now().Add(time.Hour).UnixMilli()
+					admin := redis.NewClient(b.ca.(*redis.Client).Options())
+					defer admin.Close()
+					do(t, admin, "SET", "k", "new", "PXAT", at)
+				}
+			}})
+			if _, err := Copy(t.Context(), b.a, b.b, []string{"k"}, Options{}); err != nil {
+				t.Fatal(err)
+			}
+			if got, expires := do(t, b.cb, "GET", "k"), do(t, b.cb, "PEXPIRETIME", "k"); got != "new" || expires != at {
+				t.Errorf("got %v until %v; want new until %d", got, expires, at)
+			}
+		})
 	}
 }
 
-// between sends a pipeline's DUMP on its own, after something else was done.
-type between struct{ act func(ctx context.Context) }
+// between splits a pipeline at its DUMP, or right behind it, and has something done
+// there.
+type between struct {
+	behind int // 1: behind
+	act    func(ctx context.Context)
+}
 
 func (between) DialHook(next redis.DialHook) redis.DialHook          { return next }
 func (between) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 func (h between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for i, cmd := range cmds {
-			if cmd.Name() == "dump" {
-				var err error
-				if i > 0 {
-					err = next(ctx, cmds[:i])
-				}
+			if at := i + h.behind; cmd.Name() == "dump" && at > 0 && at < len(cmds) {
+				err := next(ctx, cmds[:at])
 				h.act(ctx)
-				return errors.Join(err, next(ctx, cmds[i:]))
+				return errors.Join(err, next(ctx, cmds[at:]))
 			}
 		}
 		return next(ctx, cmds)
