@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,11 +72,28 @@ func (v *verifier) run(ctx context.Context) error {
 // side has the authority are compared here only if that side lacks them: the
 // others are found there.
 func (v *verifier) side(ctx context.Context, s protocol.Side) error {
-	return v.c.sides[s].client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
-		if v.req.Sample > 0 {
-			return v.sample(ctx, node)
+	client := v.c.sides[s].client
+	if v.req.Sample > 0 {
+		return client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error { return v.sample(ctx, node) })
+	}
+	return eachKey(ctx, client, v.wanted, func(ctx context.Context, keys []string) error {
+		now, err := v.now(ctx)
+		if err != nil {
+			return err
 		}
-		return scanNode(ctx, node, "", func(keys []string) error { return v.compare(ctx, keys) })
+		var own, others []string
+		for _, key := range keys {
+			if now.answers(key) == s {
+				own = append(own, key)
+			} else {
+				others = append(others, key)
+			}
+		}
+		extras, err := absent(ctx, v.c.sides[s.Other()].client, s.Other(), others)
+		if err != nil {
+			return err
+		}
+		return v.compare(ctx, append(own, extras...), len(keys))
 	})
 }
 
@@ -100,31 +118,31 @@ func (v *verifier) sample(ctx context.Context, node *redis.Client) error {
 			keys = append(keys, key)
 		}
 		slices.Sort(keys)
-		if err := v.compare(ctx, slices.Compact(keys)); err != nil {
+		keys = slices.DeleteFunc(slices.Compact(keys), func(key string) bool { return !v.wanted(key) })
+		if err := v.compare(ctx, keys, len(keys)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// compare compares keys once, and keeps those that differ for later looks.
-func (v *verifier) compare(ctx context.Context, keys []string) error {
-	for batch := range slices.Chunk(v.wanted(keys), keysAtOnce) {
-		if err := v.speed.wait(ctx, len(batch)); err != nil {
-			return err
-		}
-		left, err := v.differing(ctx, batch)
-		if err != nil {
-			return err
-		}
-		v.mu.Lock()
-		v.rep.Compared += int64(len(batch))
-		for _, d := range left {
-			v.left[d.Key] = d
-		}
-		v.mu.Unlock()
-		v.tell()
+// compare compares keys once, and keeps those that differ for later looks. With
+// them it has gone over so many.
+func (v *verifier) compare(ctx context.Context, keys []string, over int) error {
+	if err := v.speed.wait(ctx, over); err != nil {
+		return err
 	}
+	left, err := v.differing(ctx, keys)
+	if err != nil {
+		return err
+	}
+	v.mu.Lock()
+	v.rep.Compared += int64(over)
+	for _, d := range left {
+		v.left[d.Key] = d
+	}
+	v.mu.Unlock()
+	v.tell()
 	return nil
 }
 
@@ -153,26 +171,18 @@ func (v *verifier) lookAgain(ctx context.Context) error {
 
 // wanted leaves out the migration's own keys, copies that are not whole yet, and
 // cold workloads.
-func (v *verifier) wanted(keys []string) []string {
-	out := make([]string, 0, len(keys))
-	cold := int64(0)
-	for _, key := range keys {
-		switch {
-		case v.plan.router.Cold(key):
-			cold++
-		case !v.plan.skip(key) && !keysync.IsTemp(key):
-			out = append(out, key)
-		}
+func (v *verifier) wanted(key string) bool {
+	if v.plan.router.Cold(key) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.rep.Skipped++
+		return false
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.rep.Skipped += cold
-	return out
+	return !v.plan.skip(key) && !keysync.IsTemp(key)
 }
 
-// differing compares keys once, each with its authority as the records have it
-// now: a move may be under way.
-func (v *verifier) differing(ctx context.Context, keys []string) (out []Difference, err error) {
+// now is who has the authority, as the records have it now: a move may be under way.
+func (v *verifier) now(ctx context.Context) (*view, error) {
 	recs, err := v.c.readings(ctx)
 	if err != nil {
 		return nil, err
@@ -181,12 +191,25 @@ func (v *verifier) differing(ctx context.Context, keys []string) (out []Differen
 	for _, s := range protocol.Sides {
 		now.rec[s] = recs[s].Record
 	}
+	return now, nil
+}
+
+// answers returns the side by which a key is judged. Between commit and grant both
+// have the same.
+func (v *view) answers(key string) protocol.Side { return cmp.Or(v.authority(key), protocol.Source) }
+
+// differing compares keys once, each with its authority.
+func (v *verifier) differing(ctx context.Context, keys []string) (out []Difference, err error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	now, err := v.now(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var by [3][]string
 	for _, key := range keys {
-		s := now.authority(key)
-		if s == protocol.None { // between commit and grant both have the same
-			s = protocol.Source
-		}
+		s := now.answers(key)
 		by[s] = append(by[s], key)
 	}
 	for _, s := range protocol.Sides {

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,9 +86,17 @@ func (s *syncer) begin(ctx context.Context, whole bool) (fills bool) {
 	return whole && src > worthTelling && sizes[protocol.Target] < src/2
 }
 
-// each has the wanted keys of one side, of every master, handled in batches by
-// several walkers.
+// each has the wanted keys of one side handled in batches.
 func (s *syncer) each(ctx context.Context, side protocol.Side, want func(key string) bool, f func(ctx context.Context, keys []string) error) error {
+	if err := eachKey(ctx, s.t.keys[side].client, want, f); err != nil {
+		return fmt.Errorf("walk over the keys of the %v: %w", side, err)
+	}
+	return nil
+}
+
+// eachKey has the wanted keys of every master handled in batches by several
+// walkers.
+func eachKey(ctx context.Context, client eachMaster, want func(key string) bool, f func(ctx context.Context, keys []string) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	work := make(chan []string)
@@ -101,18 +110,12 @@ func (s *syncer) each(ctx context.Context, side protocol.Side, want func(key str
 			}
 		})
 	}
-	err := s.t.keys[side].client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
+	err := client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
 		return scanNode(ctx, node, "", func(keys []string) error { return hand(ctx, work, keys, want) })
 	})
 	close(work)
 	wg.Wait()
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
-	}
-	if err != nil {
-		return fmt.Errorf("walk over the keys of the %v: %w", side, err)
-	}
-	return nil
+	return cmp.Or(context.Cause(ctx), err)
 }
 
 // hand gives the wanted keys to the walkers, a batch at a time.
@@ -209,11 +212,14 @@ func (s *syncer) copier() copyFunc {
 }
 
 // absent returns those keys that a side does not have.
-func (t *term) absent(ctx context.Context, side protocol.Side, keys []string) (out []string, err error) {
+func (t *term) absent(ctx context.Context, side protocol.Side, keys []string) ([]string, error) {
+	return absent(ctx, t.keys[side].client, side, keys)
+}
+
+func absent(ctx context.Context, client *topology.Client, side protocol.Side, keys []string) (out []string, err error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	client := t.keys[side].client
 	if client.Mode() != topology.Cluster { // mostly none is absent, and one question tells
 		n, err := client.Exists(ctx, keys...).Result()
 		if err != nil {
