@@ -43,10 +43,15 @@ func (t *term) uncompressed(ctx context.Context) (putBack func()) {
 		if err != nil {
 			return err
 		}
-		if err := src.client.HSet(ctx, settingsKey(t.c.opts.Name), compressionField+addr, infoField(run, "run_id")).Err(); err != nil {
+		key, field := settingsKey(t.c.opts.Name), compressionField+addr
+		if err := src.client.HSet(ctx, key, field, infoField(run, "run_id")).Err(); err != nil {
 			return err
 		}
-		return node.ConfigSet(ctx, compression, "no").Err()
+		err = node.ConfigSet(ctx, compression, "no").Err()
+		if redis.HasErrorPrefix(err, "NOPERM") { // it may be read and not set: there is nothing to put back
+			return errors.Join(err, src.client.HDel(ctx, key, field).Err())
+		}
+		return err
 	})
 	if err != nil {
 		t.log.Debug("the source goes on compressing", "op", "sync", "err", err)

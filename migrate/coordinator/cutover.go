@@ -65,7 +65,7 @@ func (t *term) cutover(ctx context.Context, req CutoverRequest) (res CutoverResu
 			return res, err
 		}
 		t.c.report("cutover", "moving to %d %%", percent)
-		report, err := t.fencedStep(ctx, goal, req.Care, i == 0)
+		report, err := t.fencedStep(ctx, goal, req.Care)
 		res.Moves = append(res.Moves, report)
 		res.Phase = t.known().phase()
 		if err != nil {
@@ -88,11 +88,12 @@ func (t *term) waitReady(ctx context.Context, taker protocol.Side) error {
 }
 
 // fencedStep makes a step, with writers that do not use the client shut out before.
-// They are let in again if the first step comes to nothing.
-func (t *term) fencedStep(ctx context.Context, goal map[string]int, care Care, first bool) (MoveReport, error) {
+// They are let in again if it comes to nothing and no key has moved before.
+func (t *term) fencedStep(ctx context.Context, goal map[string]int, care Care) (MoveReport, error) {
 	if care.Fence != FenceACL {
 		return t.step(ctx, protocol.Source, goal, care)
 	}
+	first := t.known().phase() == protocol.Shadow
 	sh, err := t.shutOut(ctx, protocol.Source)
 	var report MoveReport
 	if err == nil {

@@ -90,7 +90,7 @@ func (d *driver) run(ctx context.Context, outs []protocol.Output) (MoveReport, e
 		select {
 		case ev := <-d.events:
 			if ev.fatal != nil {
-				return d.report, ev.fatal
+				return d.left(), ev.fatal
 			}
 			d.take(work, ev)
 			in = ev.Input
@@ -105,10 +105,17 @@ func (d *driver) run(ctx context.Context, outs []protocol.Output) (MoveReport, e
 			defer tm.Stop()
 			leaving = tm.C
 		case <-leaving:
-			return d.report, fmt.Errorf("coordinator: left the move while %s; its members, or the next coordinator, will end it", d.m.Stage())
+			return d.left(), fmt.Errorf("coordinator: left the move while %s; its members, or the next coordinator, will end it", d.m.Stage())
 		}
 		outs = d.m.Handle(in, d.t.now())
 	}
+}
+
+// left tells of a move that goes on without this coordinator. One that may be
+// committed counts as committed: nothing that was done for it may be undone.
+func (d *driver) left() MoveReport {
+	d.report.Committed = d.m.Decided()
+	return d.report
 }
 
 // finish tells how the move ended.

@@ -140,11 +140,39 @@ func (x bypass) String() string {
 	return fmt.Sprintf("%s on the %v (name %q, user %s, last command %s %v ago)", x.Addr, x.Side, x.Name, x.User, x.Cmd, x.Idle)
 }
 
-// bypasses lists the connections whose last command was a write, and that are
-// neither members nor coordinators of this migration, nor servers. Where
-// connections cannot be listed nobody can be named. needed are the users that these
-// others log in by.
+// A server tells of a connection which command was its last, and no more: one that
+// writes and reads is seen when a look comes right behind a write. So there are some.
+const (
+	bypassLooks = 5
+	bypassPause = 40 * time.Millisecond
+)
+
+// bypasses lists the connections whose last command was a write in one of some
+// looks, and that are neither members nor coordinators of this migration, nor
+// servers. Where connections cannot be listed nobody can be named. needed are the
+// users that members log in by.
 func bypasses(ctx context.Context, sd *side, name string) (out []bypass, needed map[string]bool, err error) {
+	seen := map[string]bool{}
+	for n := range bypassLooks {
+		if n > 0 && !pause(ctx, bypassPause) {
+			return nil, nil, context.Cause(ctx)
+		}
+		var now []bypass
+		if now, needed, err = bypassesNow(ctx, sd, name); err != nil {
+			return nil, nil, err
+		}
+		for _, x := range now {
+			if !seen[x.Addr] {
+				seen[x.Addr] = true
+				out = append(out, x)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b bypass) int { return strings.Compare(a.Addr, b.Addr) })
+	return out, needed, nil
+}
+
+func bypassesNow(ctx context.Context, sd *side, name string) (out []bypass, needed map[string]bool, err error) {
 	var mu sync.Mutex
 	needed = map[string]bool{}
 	err = sd.client.EachMaster(ctx, func(ctx context.Context, _ string, node *redis.Client) error {
@@ -167,7 +195,6 @@ func bypasses(ctx context.Context, sd *side, name string) (out []bypass, needed 
 		}
 		return nil
 	})
-	slices.SortFunc(out, func(a, b bypass) int { return strings.Compare(a.Addr, b.Addr) })
 	return out, needed, err
 }
 

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"sync"
 	"time"
 
@@ -52,7 +53,8 @@ func (j *job) drop() {
 }
 
 // tell writes a job's answer as it changes, and once more when it is over: its asker
-// waits for that, so a side that is away is waited for, until the coordinator ends.
+// waits for that. It is written to the other side if that of the request is away, and
+// tried until the coordinator ends.
 func (d *desk) tell(ctx context.Context, over <-chan struct{}, id string, j *job) {
 	for last, tries := false, 0; ; {
 		select {
@@ -78,15 +80,20 @@ func (d *desk) write(ctx context.Context, id string, j *job) error {
 	if text == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
-	defer cancel()
-	sd := d.t.sides[j.side]
-	err := sd.client.HSet(ctx, sd.store.Keys().Requests, answerField+id, text).Err()
-	if err != nil {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		j.dirty = true
+	var err error
+	for _, s := range []protocol.Side{j.side, j.side.Other()} { // its asker looks at both
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
+		sd := d.t.sides[s]
+		e := sd.client.HSet(within, sd.store.Keys().Requests, answerField+id, text).Err()
+		cancel()
+		if e == nil {
+			return nil
+		}
+		err = errors.Join(err, e)
 	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.dirty = true
 	return err
 }
 

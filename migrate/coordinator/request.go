@@ -128,8 +128,7 @@ type asking struct {
 	c    *Coordinator
 	id   string
 	to   string // whom it asks
-	on   *side
-	seen int // lines of progress handed on
+	seen int    // lines of progress handed on
 }
 
 // leader returns who holds the lock now: on the source, or on the target if the
@@ -157,30 +156,43 @@ func (c *Coordinator) holder(ctx context.Context, s protocol.Side) (control.Hold
 	return c.sides[s].store.LockHolder(ctx)
 }
 
-// put writes the request to the source, or to the target if that one does not
-// answer: the coordinator looks at both.
-func (a *asking) put(ctx context.Context, r request) (err error) {
+// put writes the request.
+func (a *asking) put(ctx context.Context, r request) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("coordinator: encode request: %w", err)
 	}
+	if err := a.write(ctx, askField, string(text)); err != nil {
+		return fmt.Errorf("coordinator: ask the coordinator that runs: %w", err)
+	}
+	return nil
+}
+
+// write writes a field to the source, or to the target if that one does not answer:
+// the coordinator looks at both.
+func (a *asking) write(ctx context.Context, field, text string) (err error) {
 	for _, s := range protocol.Sides {
-		a.on = a.c.sides[s]
+		sd := a.c.sides[s]
 		within, cancel := context.WithTimeout(ctx, askFor)
-		err = a.on.client.HSet(within, a.on.store.Keys().Requests, askField+a.id, text).Err()
+		e := sd.client.HSet(within, sd.store.Keys().Requests, field+a.id, text).Err()
 		cancel()
-		if err == nil {
+		if e == nil {
 			return nil
 		}
+		err = errors.Join(err, e)
 	}
-	return fmt.Errorf("coordinator: ask the coordinator that runs: %w", err)
+	return err
 }
 
 // clear takes the request and its answer off again.
 func (a *asking) clear(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
-	defer cancel()
-	_ = a.on.client.HDel(ctx, a.on.store.Keys().Requests, askField+a.id, answerField+a.id, cancelField+a.id).Err() // a rest is harmless
+	for _, sd := range a.c.sides {
+		if sd != nil {
+			within, cancel := context.WithTimeout(context.WithoutCancel(ctx), askFor)
+			_ = sd.client.HDel(within, sd.store.Keys().Requests, askField+a.id, answerField+a.id, cancelField+a.id).Err() // a rest is harmless
+			cancel()
+		}
+	}
 }
 
 // wait follows the answer. If ctx ends, the verb is cancelled, and what it comes
@@ -204,7 +216,7 @@ func (a *asking) wait(ctx context.Context) (answer, error) {
 		select {
 		case <-leave:
 			leave = nil
-			if err := a.on.client.HSet(patient, a.on.store.Keys().Requests, cancelField+a.id, "1").Err(); err != nil {
+			if a.write(patient, cancelField, "1") != nil {
 				return ans, context.Cause(ctx)
 			}
 			tm := time.AfterFunc(leaveFor, cancel)
@@ -216,13 +228,18 @@ func (a *asking) wait(ctx context.Context) (answer, error) {
 	}
 }
 
-// look reads the answer, and hands on what it says of progress.
+// look reads the answer, and hands on what it says of progress. The coordinator
+// writes to either side: one may be away, at any time.
 func (a *asking) look(ctx context.Context) (ans answer, err error) {
-	text, err := a.on.client.HGet(ctx, a.on.store.Keys().Requests, answerField+a.id).Result()
-	if err != nil {
-		return ans, err
+	found := false
+	for _, s := range protocol.Sides {
+		one, e := a.read(ctx, a.c.sides[s])
+		if e == nil && (!found || one.Seq > ans.Seq) {
+			ans, found = one, true
+		}
+		err = errors.Join(err, e)
 	}
-	if err := json.Unmarshal([]byte(text), &ans); err != nil {
+	if !found {
 		return ans, err
 	}
 	first := ans.Lines - len(ans.Progress)
@@ -231,8 +248,18 @@ func (a *asking) look(ctx context.Context) (ans answer, err error) {
 			a.c.opts.Progress(p)
 		}
 	}
-	a.seen = ans.Lines
+	a.seen = max(a.seen, ans.Lines)
 	return ans, nil
+}
+
+func (a *asking) read(ctx context.Context, sd *side) (ans answer, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	text, err := sd.client.HGet(ctx, sd.store.Keys().Requests, answerField+a.id).Result()
+	if err != nil {
+		return ans, err
+	}
+	return ans, json.Unmarshal([]byte(text), &ans)
 }
 
 // beats watches whether the coordinator that was asked still lives.

@@ -109,11 +109,15 @@ func phaseOf(t *testing.T, c *Coordinator) protocol.Phase {
 	return recs.phase()
 }
 
-// TestAnAnswerWaitsForItsSide ends a verb while the side on which it was asked for
-// is away for longer than a write is tried. Its asker would wait for ever.
-func TestAnAnswerWaitsForItsSide(t *testing.T) {
+// TestAnAnswerWaitsForASide ends a verb while neither side can be reached for longer
+// than a write is tried. Its asker would wait for ever.
+func TestAnAnswerWaitsForASide(t *testing.T) {
 	t.Parallel()
 	s, proxy := slowly(t)
+	src := redistest.Standalone(t, redistest.Options{})
+	source := redistest.Proxy(t, src)
+	s.source = config(t, src)
+	s.source.Addrs = []string{source.Addr()}
 	c := coordinate(t, s, func(o *Options) { o.NoMembers = true })
 	shadowing(t, c)
 	lead := leader(t, c)
@@ -122,18 +126,41 @@ func TestAnAnswerWaitsForItsSide(t *testing.T) {
 	over, told := make(chan struct{}), make(chan struct{})
 	close(over)
 	proxy.Cut()
+	source.Cut()
 	go func() {
 		defer close(told)
 		lead.desk.tell(t.Context(), over, "x", j)
 	}()
 	select {
 	case <-told:
-		t.Error("it was given up while the target was away")
+		t.Error("it was given up while both sides were away")
 	case <-time.After(2 * time.Second):
 	}
 	proxy.Heal()
+	source.Heal()
 	<-told
-	if got := client(t, s.target).HGet(t.Context(), c.sides[protocol.Target].store.Keys().Requests, answerField+"x").Val(); !strings.Contains(got, `"done":true`) {
-		t.Errorf("got %q; want the answer", got)
+	a := &asking{c: coordinate(t, s), id: "x"}
+	if ans, err := a.look(t.Context()); err != nil || !ans.Done {
+		t.Errorf("got %+v, %v; want the answer", ans, err)
+	}
+}
+
+// TestAnAnswerComesByTheOtherSide: a side that is gone for good takes no answer, and
+// whoever asked looks at both.
+func TestAnAnswerComesByTheOtherSide(t *testing.T) {
+	t.Parallel()
+	s, proxy := slowly(t)
+	c := coordinate(t, s, func(o *Options) { o.NoMembers = true })
+	shadowing(t, c)
+	lead := leader(t, c)
+	j := newJob("a test", "somebody")
+	j.side, j.ans.Done, j.dirty = protocol.Target, true, true
+	over := make(chan struct{})
+	close(over)
+	proxy.Cut()
+	lead.desk.tell(t.Context(), over, "x", j)
+	a := &asking{c: coordinate(t, s), id: "x"}
+	if ans, err := a.look(t.Context()); err != nil || !ans.Done {
+		t.Errorf("got %+v, %v; want the answer, from the source", ans, err)
 	}
 }

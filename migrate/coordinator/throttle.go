@@ -23,9 +23,9 @@ const (
 	strained = 4
 	calm     = 5 * time.Millisecond
 
-	// habit is how many probes make a slower round trip the usual one: some five
-	// minutes of them. With a hundred a server that stayed slow, because of us, was
-	// held for a usual one after three seconds.
+	// habit is how many probes let the usual round trip grow by its 2.7-fold at the
+	// most: five minutes of them. With a hundred a server that stayed slow, because of
+	// us, was held for a usual one after three seconds.
 	habit = 3000
 
 	// longestDelay is put before each batch at the most: that leaves 4,000 keys a
@@ -114,7 +114,7 @@ func (th *throttle) took(s protocol.Side, d time.Duration) bool {
 	if d < r.usual {
 		r.usual += (d - r.usual) / 4
 	} else {
-		r.usual += (d - r.usual) / habit
+		r.usual += min(d-r.usual, r.usual) / habit // the slower, the longer it takes
 	}
 	return r.now > calm && r.now > strained*r.usual
 }

@@ -41,9 +41,13 @@ func TestThrottle(t *testing.T) {
 	if got := th.held(); got != "" {
 		t.Errorf("fast again: got %q; want nothing", got)
 	}
-	probe(&th, 2*habit, slow)
+	probe(&th, habit, slow)
+	if got := th.held(); got == "" {
+		t.Error("five minutes of it: got nothing; want it held back yet")
+	}
+	probe(&th, 5*habit, slow)
 	if got := th.held(); got != "" {
-		t.Errorf("ten minutes of it: got %q; want it held for usual", got)
+		t.Errorf("half an hour of it: got %q; want it held for usual", got)
 	}
 }
 
@@ -89,11 +93,12 @@ func TestBackOff(t *testing.T) {
 		})
 	}
 	status("at most 500 keys a second, by --rate")
-	eventually(t, func() bool { // what is usual must be known before anything is slow
+	eventually(t, func() bool { // what is usual must be known; the first probe dials
 		speed := &c.shadower().speed
 		speed.mu.Lock()
 		defer speed.mu.Unlock()
-		return speed.sides[protocol.Target].usual > 0
+		usual := speed.sides[protocol.Target].usual
+		return usual > 0 && usual < 10*time.Millisecond
 	})
 	proxy.SetDelay(50 * time.Millisecond)
 	status("the target answers in ")
