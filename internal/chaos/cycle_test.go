@@ -158,7 +158,7 @@ func (r *run) keep(ctx context.Context) error {
 		case <-p.over:
 		case <-ctx.Done():
 			p.wake() // it may have been stopped
-			err = p.end()
+			_ = p.end() // its err tells
 		}
 		r.setShadow(nil)
 		if p.err == nil {

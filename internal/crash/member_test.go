@@ -55,7 +55,7 @@ func runMember(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go tell(ctx, c, j) // ends with the process
+	go tell(ctx, j) // ends with the process
 	rate, err := strconv.Atoi(os.Getenv(rateVar))
 	if err != nil {
 		return err
@@ -67,11 +67,10 @@ func runMember(ctx context.Context) error {
 	return j.Close()
 }
 
-// tell says how many writes were acknowledged, and in which phase.
-func tell(ctx context.Context, c *migrate.Client, j *load.Journal) {
+// tell says how many writes were acknowledged.
+func tell(ctx context.Context, j *load.Journal) {
 	for ctx.Err() == nil {
 		fmt.Println("acked", j.Count())
-		fmt.Println("phase", c.Phase())
 		time.Sleep(100 * time.Millisecond)
 	}
 }
@@ -105,12 +104,6 @@ func (m *member) acked() int {
 	text, _ := m.last("acked")
 	n, _ := strconv.Atoi(text)
 	return n
-}
-
-// phase returns the phase that the member is in.
-func (m *member) phase() string {
-	text, _ := m.last("phase")
-	return text
 }
 
 // shown returns how many errors the member's app has seen so far.

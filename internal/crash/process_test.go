@@ -82,7 +82,7 @@ func (p *process) listen(r io.Reader) {
 }
 
 // words are what a process says of its state.
-var words = []string{"ready", "acked", "phase", "equal", "ended"}
+var words = []string{"ready", "acked", "equal", "ended"}
 
 // last returns what followed a word when it was last said, and whether it was.
 func (p *process) last(word string) (string, bool) {

@@ -176,7 +176,7 @@ type proc struct {
 	name    string
 	dead    bool
 	thaw    time.Duration // frozen until then
-	rate    time.Duration // of its clocks, in millionths
+	rate    int64         // of its clocks, in millionths
 	asleep  time.Duration // that its monotonic clock has not counted
 	offset  time.Duration // of its wall clock
 	stop    time.Duration // to be frozen for this long at a gap
@@ -190,11 +190,11 @@ type proc struct {
 type lateness struct{ by, until time.Duration }
 
 func newProc(w *world, name string) proc {
-	return proc{w: w, name: name, rate: 980_000 + time.Duration(w.rng.IntN(40_000)), offset: w.between(0, time.Hour)}
+	return proc{w: w, name: name, rate: 980_000 + int64(w.rng.IntN(40_000)), offset: w.between(0, time.Hour)}
 }
 
 func (p *proc) now() Instant {
-	scale := func(d time.Duration) time.Duration { return d / 1000 * p.rate / 1000 }
+	scale := func(d time.Duration) time.Duration { return time.Duration(int64(d) / 1000 * p.rate / 1000) }
 	return Instant{Mono: time.Hour + scale(p.w.t-p.asleep), Wall: 1000*time.Hour + scale(p.w.t) + p.offset}
 }
 

@@ -23,13 +23,12 @@ func alone() error {
 		return nil
 	}
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("transload-tests-%d.lock", os.Getuid()))
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	fd, err := syscall.Open(path, syscall.O_CREAT|syscall.O_RDWR|syscall.O_CLOEXEC, 0o600) // never closed: that would give it back
 	if err != nil {
 		return err
 	}
 	for began, told := time.Now(), false; ; time.Sleep(50 * time.Millisecond) {
-		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) {
-			lock = f // kept open: closing it would give it back
+		if err = syscall.Flock(fd, syscall.LOCK_EX|syscall.LOCK_NB); !errors.Is(err, syscall.EWOULDBLOCK) {
 			return errors.Join(err, os.Setenv(heldVar, "1"))
 		}
 		if !told && time.Since(began) > time.Minute {
@@ -38,5 +37,3 @@ func alone() error {
 		}
 	}
 }
-
-var lock *os.File

@@ -175,8 +175,8 @@ func (b *bench) times(ctx context.Context, sd *side) {
 		b.shutOut = stillOut(events, sd.Side)
 	}
 	for _, e := range events {
-		if e.What == gaveUp(sd.Side.Other()) {
-			b.given[sd.Side.Other()] = e.At
+		if e.What == gaveUp(sd.Other()) {
+			b.given[sd.Other()] = e.At
 		}
 	}
 	for _, e := range events {

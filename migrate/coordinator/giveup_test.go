@@ -79,7 +79,7 @@ func TestSourceGivenUp(t *testing.T) {
 
 	comesBack(t, s, a, src, stop)
 	next := coordinate(t, s)
-	stop = shadowing(t, next)
+	shadowing(t, next)
 	waitShadow(t, next)
 	eventually(t, func() bool { return !slices.ContainsFunc(status(t, next).Blockers, tells("given up")) })
 	wantKeys(t, s.source, map[string]string{"sess:{after}": "2", "sess:{uncopied0}": ""})

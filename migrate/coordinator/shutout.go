@@ -164,7 +164,7 @@ func (sh *shutting) undo(ctx context.Context) {
 	}
 	for _, user := range sortedKeys(left) {
 		if err := left[user]; err != nil {
-			sh.t.log.Warn("user is still shut out", "op", "fence", "side", sh.side.Side.String(), "err", err)
+			sh.t.log.Warn("user is still shut out", "op", "fence", "side", sh.side.String(), "err", err)
 			sh.t.c.report("fence", "user %s is still shut out of the %v (%v); to let it in again, %s", user, sh.side.Side, err, howToLetIn(user))
 			continue
 		}
