@@ -157,7 +157,7 @@ func (r *run) keep(ctx context.Context) error {
 		select {
 		case <-p.over:
 		case <-ctx.Done():
-			p.wake() // it may have been stopped
+			p.wake()    // it may have been stopped
 			_ = p.end() // its err tells
 		}
 		r.setShadow(nil)
