@@ -29,7 +29,7 @@ real: ## what the fence leans on, five times over; then the demo in every mode
 	LONG=1 go test -count 1 -run TestChaos ./internal/chaos
 	LONG=1 go test -count 1 -timeout 40m -parallel 1 -v -run 'TestBigKeys|TestMemory|TestFrozenCoordinator' ./migrate/coordinator
 	LONG=1 go test -count 1 -timeout 40m -v ./internal/mutants
-	go test -count 1 -timeout 40m -v -run 'TestSimulation$$' ./internal/protocol -seeds 100000
+	go test -count 1 -timeout 40m -v -run 'TestSimulation$$' ./internal/protocol -first 10001 -seeds 100000
 	go run ./cmd/migrate demo --mode sentinel --keys 1000000 --rate 900
 	go run ./cmd/migrate demo --mode cluster --keys 1000000 --rate 900
 
