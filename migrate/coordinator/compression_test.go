@@ -55,3 +55,23 @@ func TestCompression(t *testing.T) {
 	compresses(t, dst, "no")
 	stop()
 }
+
+// TestCompressionThatMayNotBeSet: a source whose CONFIG may be read and not set is
+// left as it is, with nothing noted that a later coordinator would try to put back.
+func TestCompressionThatMayNotBeSet(t *testing.T) {
+	t.Parallel()
+	s := pair(t)
+	fill(t, s, worthTelling+1000)
+	src := client(t, s.source)
+	if err := src.Do(t.Context(), "ACL", "SETUSER", "half", "on", ">secret", "~*", "&*", "+@all", "-config|set").Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.source.Username, s.source.Password = "half", "secret"
+	c := coordinate(t, s, func(o *Options) { o.NoMembers = true })
+	shadowing(t, c)
+	waitShadow(t, c)
+	compresses(t, src, "yes")
+	if kept, err := src.HGetAll(t.Context(), settingsKey("default")).Result(); err != nil || len(kept) > 0 {
+		t.Errorf("got %v, %v; want nothing to be put back", kept, err)
+	}
+}

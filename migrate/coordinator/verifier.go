@@ -93,7 +93,7 @@ func (v *verifier) side(ctx context.Context, s protocol.Side) error {
 		if err != nil {
 			return err
 		}
-		return v.compare(ctx, append(own, extras...), len(keys))
+		return v.compare(ctx, now, append(own, extras...), len(keys))
 	})
 }
 
@@ -119,7 +119,11 @@ func (v *verifier) sample(ctx context.Context, node *redis.Client) error {
 		}
 		slices.Sort(keys)
 		keys = slices.DeleteFunc(slices.Compact(keys), func(key string) bool { return !v.wanted(key) })
-		if err := v.compare(ctx, keys, len(keys)); err != nil {
+		now, err := v.now(ctx)
+		if err != nil {
+			return err
+		}
+		if err := v.compare(ctx, now, keys, len(keys)); err != nil {
 			return err
 		}
 	}
@@ -128,11 +132,11 @@ func (v *verifier) sample(ctx context.Context, node *redis.Client) error {
 
 // compare compares keys once, and keeps those that differ for later looks. With
 // them it has gone over so many.
-func (v *verifier) compare(ctx context.Context, keys []string, over int) error {
+func (v *verifier) compare(ctx context.Context, now *view, keys []string, over int) error {
 	if err := v.speed.wait(ctx, over); err != nil {
 		return err
 	}
-	left, err := v.differing(ctx, keys)
+	left, err := v.differing(ctx, now, keys)
 	if err != nil {
 		return err
 	}
@@ -153,10 +157,14 @@ func (v *verifier) lookAgain(ctx context.Context) error {
 		if !pause(ctx, wait) {
 			return context.Cause(ctx)
 		}
+		now, err := v.now(ctx)
+		if err != nil {
+			return err
+		}
 		keys := slices.Sorted(maps.Keys(v.left))
 		clear(v.left)
 		for batch := range slices.Chunk(keys, keysAtOnce) {
-			left, err := v.differing(ctx, batch)
+			left, err := v.differing(ctx, now, batch)
 			if err != nil {
 				return err
 			}
@@ -199,14 +207,7 @@ func (v *verifier) now(ctx context.Context) (*view, error) {
 func (v *view) answers(key string) protocol.Side { return cmp.Or(v.authority(key), protocol.Source) }
 
 // differing compares keys once, each with its authority.
-func (v *verifier) differing(ctx context.Context, keys []string) (out []Difference, err error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	now, err := v.now(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (v *verifier) differing(ctx context.Context, now *view, keys []string) (out []Difference, err error) {
 	var by [3][]string
 	for _, key := range keys {
 		s := now.answers(key)
