@@ -237,3 +237,46 @@ func (n *node) fence(name string) {
 	}
 	n.conns = slices.DeleteFunc(n.conns, func(c *conn) bool { return !c.alive })
 }
+
+// readSide reads a side's record, and asks whether the replicas have it.
+func readSide(p *proc, s Side, f func(*Written)) {
+	askSide(p, s, func(n *node) any { return n.sh.st.rec }, func(v any, w *Written) {
+		if w != nil {
+			w.Current = v.(Record)
+		}
+		f(w)
+	})
+}
+
+// readRoll reads a side's roll and, after it, its record.
+func readRoll(p *proc, s Side, f func([]Entry, *Written)) {
+	var roll []Entry
+	read := func(n *node) any {
+		roll = n.sh.rollNow()
+		return n.sh.st.rec
+	}
+	askSide(p, s, read, func(v any, w *Written) {
+		if w != nil {
+			w.Current = v.(Record)
+		}
+		f(roll, w)
+	})
+}
+
+// askSide asks on a connection of its own.
+func askSide(p *proc, s Side, read func(*node) any, f func(any, *Written)) {
+	p.dial(p.w.shards[s][0], func(c *conn, err error) {
+		if err != nil {
+			f(nil, nil)
+			return
+		}
+		c.call(false, true, time.Second, func() any { return read(c.n) }, func(v any, safe bool, err error) {
+			c.close()
+			if err != nil {
+				f(nil, nil)
+				return
+			}
+			f(v, &Written{Side: s, RunID: c.n.runID, Safe: safe})
+		})
+	})
+}
