@@ -18,7 +18,9 @@ import (
 func TestContract(t *testing.T) { contract.Run(t, suite) }
 
 // open is the client that an app has.
-func open(t testing.TB, s interface{ Env(string) map[string]string }) *topology.Client {
+func open(t testing.TB, s interface {
+	Env(string) map[string]string
+}) *topology.Client {
 	t.Helper()
 	cfg, err := topology.FromEnv("REDIS", redistest.Getenv(s.Env("REDIS")))
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -27,11 +26,6 @@ type SCS struct {
 	m      *Manager
 	secret [32]byte // of this process, for the handles of AllCtx
 }
-
-var (
-	_ scs.CtxStore         = (*SCS)(nil)
-	_ scs.IterableCtxStore = (*SCS)(nil)
-)
 
 // SCS returns a store on the Manager's Redis, budget, breaker and memory.
 func (m *Manager) SCS() *SCS {

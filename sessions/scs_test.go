@@ -10,8 +10,12 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-	"github.com/alexedwards/scs/v2/memstore"
 	"github.com/redis/go-redis/v9"
+)
+
+var (
+	_ scs.CtxStore         = (*SCS)(nil)
+	_ scs.IterableCtxStore = (*SCS)(nil)
 )
 
 // scsStore holds the store to what scs asks of one.
@@ -70,7 +74,6 @@ func scsStore(t *testing.T, m *Manager, c redis.UniversalClient, user string) {
 func TestSCSManager(t *testing.T) {
 	m, srv := mini(t)
 	sm := scs.New()
-	sm.Store.(*memstore.MemStore).StopCleanup()
 	sm.Store = m.SCS()
 	var failed error
 	sm.ErrorFunc = func(w http.ResponseWriter, _ *http.Request, err error) {
