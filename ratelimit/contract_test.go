@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -150,6 +151,23 @@ func contractUlule(t *testing.T, c redis.UniversalClient, name string) {
 	must(t, err)
 	t.Cleanup(func() { _ = s.Close(context.Background()) })
 	tests.TestStoreSequentialAccess(t, s)
+}
+
+// TestUluleTogether is ulule's suite of 500 at a time, 250,000 calls in all, which
+// leaves two cores no room for anything else.
+func TestUluleTogether(t *testing.T) {
+	if os.Getenv("LONG") == "" {
+		t.Skip("long: LONG=1 runs it")
+	}
+	contract.Modes(t, func(t *testing.T, c redis.UniversalClient) {
+		s, err := NewStore(c, Deny, patient, WithNamespace(hashed(contract.Name(t))))
+		must(t, err)
+		t.Cleanup(func() { _ = s.Close(context.Background()) })
+		tests.TestStoreConcurrentAccess(t, s)
+		if n := s.l.rules[0].counts[FromOutage][1].Load(); n > 0 {
+			t.Errorf("%d were decided without Redis", n)
+		}
+	})
 }
 
 func hashed(name string) string {

@@ -48,6 +48,8 @@ func newCrowd(t *testing.T, p []Policy, clients ...redis.UniversalClient) *crowd
 			if err := l.beat(t.Context(), beatHolds); err != nil {
 				return err
 			}
+		}
+		for _, l := range c.ls {
 			if n := l.instances(); n != len(c.ls) {
 				return fmt.Errorf("an instance knows %d; want %d", n, len(c.ls))
 			}

@@ -13,9 +13,25 @@ import (
 // A Suite is the contract of a workload.
 type Suite = func(t *testing.T, c redis.UniversalClient)
 
-// Run runs a suite in every mode, each a subtest ("standalone", "sentinel",
-// "cluster"), and in every phase of a migration ("to sentinel/off", …).
+// Run runs a suite in every mode, and in every phase of a migration: subtests "to
+// sentinel/off" and so on.
 func Run(t *testing.T, suite Suite) {
+	t.Helper()
+	Modes(t, suite)
+	for mode, target := range targets {
+		if leftOut(mode) {
+			continue
+		}
+		t.Run("to "+mode, func(t *testing.T) {
+			t.Parallel() // a migration waits more than it works
+			through(t, target, suite)
+		})
+	}
+}
+
+// Modes runs a suite in every mode, each a subtest: "standalone", "sentinel" and
+// "cluster".
+func Modes(t *testing.T, suite Suite) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("needs redis-servers: left out by -short")
@@ -24,15 +40,6 @@ func Run(t *testing.T, suite Suite) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			suite(t, client(t))
-		})
-	}
-	for mode, target := range targets {
-		if leftOut(mode) {
-			continue
-		}
-		t.Run("to "+mode, func(t *testing.T) {
-			t.Parallel() // a migration waits more than it works
-			through(t, target, suite)
 		})
 	}
 }
