@@ -4,10 +4,10 @@
 local t = redis.call('TIME')
 local now, hold = t[1] * 1000 + math.floor(t[2] / 1000), tonumber(ARGV[2])
 if hold > 0 then
-  redis.call('ZADD', KEYS[1], string.format('%.0f', now + hold), ARGV[1])
+  redis.call('ZADD', KEYS[1], now + hold, ARGV[1])
   redis.call('PEXPIRE', KEYS[1], 4 * hold)
 else
   redis.call('ZREM', KEYS[1], ARGV[1])
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 return {redis.call('ZCARD', KEYS[1])}

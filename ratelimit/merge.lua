@@ -17,11 +17,11 @@ for i = 1, n do
   if ARGV[a] == 'w' then
     local has = tonumber(redis.call('GET', key) or 0)
     local used = math.max(has, floor) + owed
-    if used > has then redis.call('INCRBY', key, string.format('%.0f', used - has)) end
+    if used > has then redis.call('INCRBY', key, used - has) end
     local reset = redis.call('PTTL', key)
     if reset == -1 or reset > per then
       reset = left > 0 and math.min(left, per) or per
-      redis.call('PEXPIRE', key, string.format('%.0f', reset))
+      redis.call('PEXPIRE', key, reset)
     end
     reply[2 * i - 1], reply[2 * i] = used, math.max(reset, 0)
   else
@@ -30,7 +30,7 @@ for i = 1, n do
     if floor > 0 then tat = math.max(tat, now + left * 1000) end
     tat = math.ceil(math.min(tat + owed * step, now + burst * step))
     local ms = math.ceil((tat - now) / 1000)
-    if ms > 0 then redis.call('SET', key, string.format('%.0f', tat), 'PX', string.format('%.0f', ms)) end
+    if ms > 0 then redis.call('SET', key, tat, 'PX', ms) end
     reply[2 * i - 1], reply[2 * i] = math.ceil((tat - now) / step - 0.001), ms
   end
 end

@@ -93,7 +93,8 @@ type rule struct {
 	most   int64   // units that can be had at once
 	step   float64 // ns until GCRA frees the next unit
 	suffix string  // of its keys
-	args   [4]any  // what take.lua is told of it: made once, since each any is an allocation
+	args   [4]any  // what scripts are told of it: made once, since each any is an allocation
+	short  []any   // the same where there is nothing else, see take.lua
 	counts *counts
 }
 
@@ -108,5 +109,8 @@ func newRule(p Policy, suffix string) *rule {
 		}
 	}
 	r.args = [4]any{kind, p.Limit, per, r.most}
+	if r.short = r.args[1:3]; p.Algorithm == GCRA {
+		r.short = r.args[1:4]
+	}
 	return r
 }

@@ -75,37 +75,36 @@ func prompt(c redis.UniversalClient) bool {
 	return false
 }
 
-// A call is a script with its arguments.
+// A call is a script with its arguments, and what became of it.
 type call struct {
 	script  *script
 	circuit int
 	again   bool  // it may be run twice
-	args    []any // as EVALSHA takes them; the first two are filled in by run
+	args    []any // as EVALSHA takes them; the first two are filled in by send
 	want    int   // elements of the reply
+	reply   []int64
 }
 
 // run sends a call within the budget, if the breaker lets it, and notes when
 // something goes wrong.
-func (l *Limiter) run(ctx context.Context, c *call) (reply []int64, err error) {
-	err = l.breaker.Do(ctx, circuitNames[c.circuit], func() error {
-		reply, err = l.bounded(ctx, c)
-		return err
-	})
+func (l *Limiter) run(ctx context.Context, c *call) ([]int64, error) {
+	err := l.breaker.Do(ctx, circuitNames[c.circuit], func() error { return l.bounded(ctx, c) })
 	if err != nil && !errors.Is(err, context.Canceled) {
 		l.faults[c.circuit].Store(l.now())
 		l.meter.failed(err)
 	}
-	return reply, err
+	return c.reply, err
 }
 
 // bounded runs a call in time. What a client that does not end it has under way is
 // left to end by the client's own time-outs; the breaker sees to it that there are
 // not many.
-func (l *Limiter) bounded(ctx context.Context, c *call) ([]int64, error) {
+func (l *Limiter) bounded(ctx context.Context, c *call) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.budget)
 	defer cancel()
 	if l.prompt {
-		return c.send(ctx, l.redis)
+		c.reply, err = c.send(ctx, l.redis)
+		return err
 	}
 	type answer struct {
 		reply []int64
@@ -119,9 +118,10 @@ func (l *Limiter) bounded(ctx context.Context, c *call) ([]int64, error) {
 	}()
 	select {
 	case a := <-done:
-		return a.reply, a.err
+		c.reply = a.reply
+		return a.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 

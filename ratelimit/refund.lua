@@ -19,7 +19,7 @@ for i = 1, n do
     end
     local tat = math.ceil(has - cost * tonumber(ARGV[a + 2]) / tonumber(ARGV[a + 1]))
     if tat > now then
-      redis.call('SET', key, string.format('%.0f', tat), 'PX', string.format('%.0f', math.ceil((tat - now) / 1000)))
+      redis.call('SET', key, tat, 'PX', math.ceil((tat - now) / 1000))
     else
       redis.call('DEL', key)
     end

@@ -198,12 +198,20 @@ func (r *rule) status(used int64, reset, retry time.Duration, denied bool) Statu
 	return Status{Policy: r.Name, Limit: r.most, Per: r.Per, Remaining: max(r.most-used, 0), ResetAfter: reset, RetryAfter: retry, Denied: denied}
 }
 
-var none any = 0 // an any made once
-
 // ask sends take.lua.
 func (l *Limiter) ask(ctx context.Context, q *query, cost int64, known recollection) ([]int64, error) {
 	args := q.keys(make([]any, 2, 8+8*len(q.rules)))
-	keep, always := none, none
+	if len(q.rules) == 1 && q.request == "" && !q.always && cost > 0 && known.floors == nil {
+		args = append(append(args, cost), q.rules[0].short...)
+	} else {
+		args = q.all(args, cost, known.floors)
+	}
+	return l.run(ctx, &call{script: takeScript, circuit: q.circuit, again: q.request != "" || cost == 0, args: args, want: 1 + 3*len(q.rules)})
+}
+
+// all appends everything that take.lua may want to know.
+func (q *query) all(args []any, cost int64, floors [][2]int64) []any {
+	keep, always := int64(0), 0
 	if q.request != "" {
 		keep = remember.Milliseconds()
 	}
@@ -213,13 +221,13 @@ func (l *Limiter) ask(ctx context.Context, q *query, cost int64, known recollect
 	args = append(args, cost, keep, always)
 	for i, r := range q.rules {
 		args = append(args, r.args[:]...)
-		if known.floors == nil {
-			args = append(args, none, none)
+		if floors == nil {
+			args = append(args, 0, 0)
 		} else {
-			args = append(args, known.floors[i][0], known.floors[i][1])
+			args = append(args, floors[i][0], floors[i][1])
 		}
 	}
-	return l.run(ctx, &call{script: takeScript, circuit: q.circuit, again: q.request != "" || cost == 0, args: args, want: 1 + 3*len(q.rules)})
+	return args
 }
 
 // each reads take.lua's reply. Where it has only looked, it does not know what was
