@@ -33,6 +33,7 @@ type Limiter struct {
 	settings
 	redis   processor
 	prompt  bool // redis ends a call at its deadline
+	budgets budgets
 	rules   []*rule
 	base    time.Time
 	memory  *memory

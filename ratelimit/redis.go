@@ -100,12 +100,12 @@ func (l *Limiter) run(ctx context.Context, c *call) ([]int64, error) {
 // left to end by the client's own time-outs; the breaker sees to it that there are
 // not many.
 func (l *Limiter) bounded(ctx context.Context, c *call) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, l.budget)
-	defer cancel()
 	if l.prompt {
-		c.reply, err = c.send(ctx, l.redis)
+		c.reply, err = c.send(l.budgets.within(ctx, l.now(), l.budget), l.redis)
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, l.budget)
+	defer cancel()
 	type answer struct {
 		reply []int64
 		err   error
