@@ -21,7 +21,8 @@
 // Each key has a hash tag and an expiry from its first moment. No script touches two
 // keys, so that a user's sessions may lie on any node; no request walks over keys. A
 // request costs one round trip: HMGET, or, each twentieth of the idle time, a script
-// that also sets the expiry. The server ends sessions by expiry, on its own clock:
+// that also sets the expiry; what HMGET does not find is asked for once more by that
+// script, which no client sends to a replica. The server ends sessions by expiry, on its own clock:
 // the earlier of the absolute end and the idle time, and no process decides that by
 // its own clock unless Redis is away.
 //

@@ -52,8 +52,7 @@ func (m *Manager) delist(ctx context.Context, user string, id hash) {
 	if user == "" {
 		return
 	}
-	cmd := redis.NewIntCmd(ctx, "zrem", m.listKey(user), id.String())
-	_ = m.redis.call(ctx, func(ctx context.Context) error { return m.redis.c.Process(ctx, cmd) })
+	_ = m.redis.process(ctx, redis.NewIntCmd(ctx, "zrem", m.listKey(user), id.String()))
 }
 
 // roster reads a user's list, oldest entry first.
@@ -81,22 +80,19 @@ func (m *Manager) roster(ctx context.Context, user string) ([]entry, error) {
 
 // records reads the sessions of entries in one round trip. What has ended is nil.
 func (m *Manager) records(ctx context.Context, list []entry) (recs []*record, err error) {
-	cmds := make([]*redis.SliceCmd, len(list))
-	err = m.redis.call(ctx, func(ctx context.Context) error {
-		_, err := m.redis.c.Pipelined(ctx, func(p redis.Pipeliner) error {
-			for i, e := range list {
-				cmds[i] = fieldsOf(ctx, e.id)
-				_ = p.Process(ctx, cmds[i])
+	cmds, err := call(ctx, m.redis, m.redis.budget, func(ctx context.Context) ([]redis.Cmder, error) {
+		return m.redis.c.Pipelined(ctx, func(p redis.Pipeliner) error {
+			for _, e := range list {
+				_ = p.Process(ctx, fieldsOf(ctx, e.id))
 			}
 			return nil
 		})
-		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	for _, cmd := range cmds {
-		r, err := parseRecord(cmd.Val())
+		r, err := parseRecord(cmd.(*redis.SliceCmd).Val())
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return nil, err
 		}

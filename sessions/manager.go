@@ -80,7 +80,7 @@ func (m *Manager) recent(ctx context.Context, id hash) (*record, error) {
 	now := time.Now()
 	touch := m.opt.Idle < m.opt.Lifetime && now.Sub(m.memory.touched(id)) >= m.touchEach()
 	rec, err := m.load(ctx, id, touch)
-	if m.opt.Fallback != nil && errors.Is(err, ErrNotFound) && !errors.Is(err, errGone) {
+	if m.opt.Fallback != nil && missing(err) {
 		rec, err = m.restore(ctx, id)
 	}
 	if errors.Is(err, ErrNotFound) {

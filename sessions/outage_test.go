@@ -1,6 +1,7 @@
 package sessions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -294,5 +295,38 @@ func hang(gate <-chan struct{}) func(*miniserver.Peer, string, ...string) bool {
 	return func(*miniserver.Peer, string, ...string) bool {
 		<-gate
 		return false
+	}
+}
+
+// A replica that has not heard of a login yet logs nobody out.
+func TestReplicaIsBehind(t *testing.T) {
+	m, _ := mini(t)
+	b := newBrowser(t)
+	b.login(m, "alice", cart{})
+	behind := &behind{}
+	m.redis.c.(*redis.Client).AddHook(behind)
+	b.is(m, Live, "alice")
+	if behind.asked == 0 {
+		t.Error("the replica was not asked; want that this test tries something")
+	}
+}
+
+// behind answers HMGET as a replica does that has nothing.
+type behind struct{ asked int }
+
+func (*behind) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*behind) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *behind) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if c, ok := cmd.(*redis.SliceCmd); ok && cmd.Name() == "hmget" {
+			h.asked++
+			c.SetVal(make([]any, len(cmd.Args())-2))
+			return nil
+		}
+		return next(ctx, cmd)
 	}
 }

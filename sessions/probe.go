@@ -53,7 +53,6 @@ func (m *Manager) probe(ctx context.Context, id hash, user string) error {
 func (m *Manager) cleanUp(ctx context.Context, keys ...string) {
 	ctx = context.WithoutCancel(ctx) // bounded by the budget
 	for _, key := range keys {
-		cmd := redis.NewIntCmd(ctx, "del", key)
-		_ = m.redis.call(ctx, func(ctx context.Context) error { return m.redis.c.Process(ctx, cmd) })
+		_ = m.redis.process(ctx, redis.NewIntCmd(ctx, "del", key))
 	}
 }

@@ -38,6 +38,7 @@ const (
 	scsPrefix    = "sess:scs:{"
 	handlePrefix = "handle."
 	scsTokenMax  = 256
+	noIdle       = 1 << 40 // ms: some 35 years
 )
 
 func scsKey(id hash) string { return scsPrefix + id.String() + "}" }
@@ -88,13 +89,26 @@ func (s *SCS) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	return nil, false, err
 }
 
+// load asks as Manager.load does: once more, of the primary, for what is not found.
+// Of an idle time the script must know nothing here.
 func (s *SCS) load(ctx context.Context, id hash) (*record, error) {
 	cmd := redis.NewSliceCmd(ctx, "hmget", scsKey(id), "d", "a", "x")
-	err := s.m.redis.call(ctx, func(ctx context.Context) error { return s.m.redis.c.Process(ctx, cmd) })
+	if err := s.m.redis.process(ctx, cmd); err != nil {
+		return nil, err
+	}
+	r, err := parseSCS(cmd.Val())
+	if !errors.Is(err, ErrNotFound) {
+		return r, err
+	}
+	reply, err := s.m.redis.run(ctx, touchScript, scsKey(id), noIdle)
 	if err != nil {
 		return nil, err
 	}
-	return parseSCS(cmd.Val())
+	f, _ := reply.([]any)
+	if len(f) != 7 {
+		return nil, errReply("scs")
+	}
+	return parseSCS([]any{f[1], f[4], f[5]})
 }
 
 // parseSCS reads the fields values, end and tombstone.

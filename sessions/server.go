@@ -57,47 +57,60 @@ func heedsDeadlines(c redis.UniversalClient) bool {
 	return true
 }
 
-// call runs f within the budget. Whatever keeps it from an answer is ErrUnavailable.
-func (s *server) call(ctx context.Context, f func(context.Context) error) error {
-	return s.within(ctx, s.budget, f)
-}
-
-func (s *server) within(ctx context.Context, budget time.Duration, f func(context.Context) error) error {
-	err := s.breaker.Do(ctx, workload, func() error {
+// call runs f within a budget. Whatever keeps it from an answer is ErrUnavailable.
+func call[T any](ctx context.Context, s *server, budget time.Duration, f func(context.Context) (T, error)) (v T, err error) {
+	err = s.breaker.Do(ctx, workload, func() (err error) {
 		ctx, cancel := context.WithTimeout(ctx, budget)
 		defer cancel()
 		if s.heeds {
-			return f(ctx)
+			v, err = f(ctx)
+		} else {
+			v, err = abandon(ctx, f)
 		}
-		return abandon(ctx, f)
+		return err
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return v, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return nil
+	return v, nil
 }
 
 // abandon leaves f to itself when ctx is over: its client waits on for as long as
-// its own time-outs say. The breaker keeps those that wait few. Nothing that f sets
-// may be read after an error.
-func abandon(ctx context.Context, f func(context.Context) error) error {
-	done := make(chan error, 1)
-	go func() { done <- f(ctx) }() // ends by the client's own time-outs
+// its own time-outs say. The breaker keeps those that wait few. What f sets must not
+// be read after an error.
+func abandon[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() { v, err := f(ctx); done <- result{v, err} }() // ends by the client's own time-outs
 	select {
-	case err := <-done:
-		return err
+	case r := <-done:
+		return r.v, r.err
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		var none T
+		return none, context.Cause(ctx)
 	}
 }
 
+// process sends a command.
+func (s *server) process(ctx context.Context, cmd redis.Cmder) error {
+	_, err := call(ctx, s, s.budget, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.c.Process(ctx, cmd) })
+	return err
+}
+
 // run runs a script on one key.
-func (s *server) run(ctx context.Context, script *redis.Script, key string, args ...any) (reply any, err error) {
-	err = s.call(ctx, func(ctx context.Context) (err error) {
-		reply, err = script.Run(ctx, s.c, []string{key}, args...).Result()
-		return err
+func (s *server) run(ctx context.Context, script *redis.Script, key string, args ...any) (any, error) {
+	return call(ctx, s, s.budget, func(ctx context.Context) (any, error) {
+		return script.Run(ctx, s.c, []string{key}, args...).Result()
 	})
-	return reply, err
+}
+
+// A confirmation is a script's reply, and whether a replica has what it wrote.
+type confirmation struct {
+	reply any
+	ok    bool
 }
 
 // confirmed runs a script, and waits until a replica has what it wrote. That takes
@@ -108,20 +121,20 @@ func (s *server) confirmed(ctx context.Context, script *redis.Script, key string
 		reply, err = s.run(ctx, script, key, args...)
 		return reply, false, err
 	}
-	err = s.within(ctx, s.budget+s.confirm, func(ctx context.Context) error {
+	c, err := call(ctx, s, s.budget+s.confirm, func(ctx context.Context) (c confirmation, err error) {
 		for try := 1; ; try++ {
-			err := s.c.Watch(ctx, func(tx *redis.Tx) (err error) {
-				if reply, err = script.Run(ctx, tx, []string{key}, args...).Result(); err == nil {
-					ok = s.wait(ctx, tx)
+			err = s.c.Watch(ctx, func(tx *redis.Tx) (err error) {
+				if c.reply, err = script.Run(ctx, tx, []string{key}, args...).Result(); err == nil {
+					c.ok = s.wait(ctx, tx)
 				}
 				return err
 			}, key)
 			if err == nil || ctx.Err() != nil || try == confirmTries || answered(err) {
-				return err
+				return c, err
 			}
 		}
 	})
-	return reply, ok, err
+	return c.reply, c.ok, err
 }
 
 // answered reports whether err is a server's reply, which would be the same again.

@@ -65,6 +65,9 @@ func (m *Manager) rotate(w http.ResponseWriter, r *http.Request, old hash) (*Ses
 	ctx := r.Context()
 	was, err := m.load(ctx, old, false)
 	switch {
+	case errors.Is(err, ErrNotFound):
+		_, _ = m.remove(ctx, old) // which the last try may have put back
+		return nil, err
 	case err != nil:
 		return nil, err
 	case was.retired:
@@ -80,6 +83,7 @@ func (m *Manager) rotate(w http.ResponseWriter, r *http.Request, old hash) (*Ses
 	if err := m.retire(ctx, old, id, strconv.FormatInt(was.version, 10)); err != nil && !errors.Is(err, ErrUnavailable) {
 		m.scrap(ctx, id)
 		if errors.Is(err, ErrConflict) {
+			m.insert(ctx, old, was, as(was)) // it lives on, and retire took its row
 			err = errSaved
 		}
 		return nil, err
@@ -152,7 +156,7 @@ func (m *Manager) handOut(w http.ResponseWriter, token string, id hash, rec *rec
 // retire has an id replaced by another. Where nobody knows whether that was done, it
 // is revoked as soon as Redis answers: the new one is there, and the user has it.
 func (m *Manager) retire(ctx context.Context, old, id hash, version string) error {
-	m.remove(ctx, old)
+	_, _ = m.remove(ctx, old)
 	m.memory.forget(old)
 	_, err := m.change(ctx, retireScript, old, version, m.opt.Grace.Milliseconds(), id.String())
 	if errors.Is(err, ErrUnavailable) {
@@ -167,7 +171,7 @@ func (m *Manager) retireAny(ctx context.Context, old, id hash) { _ = m.retire(ct
 
 // scrap ends a session that was never handed out.
 func (m *Manager) scrap(ctx context.Context, id hash) {
-	m.remove(ctx, id)
+	_, _ = m.remove(ctx, id)
 	if _, err := m.bury(ctx, id, true); err != nil {
 		m.queue.add(ctx, errand{id: id, alone: true})
 	}

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -15,6 +16,10 @@ func errReply(what string) error {
 }
 
 // load reads a session in one round trip. With touch its idle time begins anew.
+//
+// What is not found is asked for once more, by a script: that is always sent to the
+// primary, while a client that reads from replicas may have asked one that has not
+// heard of the login yet.
 func (m *Manager) load(ctx context.Context, id hash, touch bool) (*record, error) {
 	if touch {
 		reply, err := m.redis.run(ctx, touchScript, id.key(), m.opt.Idle.Milliseconds())
@@ -25,12 +30,18 @@ func (m *Manager) load(ctx context.Context, id hash, touch bool) (*record, error
 		return parseRecord(fields)
 	}
 	cmd := fieldsOf(ctx, id)
-	err := m.redis.call(ctx, func(ctx context.Context) error { return m.redis.c.Process(ctx, cmd) })
-	if err != nil {
+	if err := m.redis.process(ctx, cmd); err != nil {
 		return nil, err
 	}
-	return parseRecord(cmd.Val())
+	r, err := parseRecord(cmd.Val())
+	if missing(err) {
+		return m.load(ctx, id, true)
+	}
+	return r, err
 }
+
+// missing reports whether a session is not there, without a tombstone in its place.
+func missing(err error) bool { return errors.Is(err, ErrNotFound) && !errors.Is(err, errGone) }
 
 // fieldsOf is the command that parseRecord reads the reply of.
 func fieldsOf(ctx context.Context, id hash) *redis.SliceCmd {
