@@ -5,7 +5,7 @@ N ?= 10
 SEED ?= 0
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test real chaos bench bench-failover lint cover
+.PHONY: build demo test real chaos load bench bench-failover lint cover
 
 build: ## bin/migrate
 	go build -o bin/ ./cmd/...
@@ -27,6 +27,7 @@ real: ## what the fence leans on, five times over; then the demo in every mode
 	LONG=1 go test -race -count 1 -run EmergencyPage ./cmd/migrate
 	LONG=1 go test -race -count 1 -timeout 90m ./internal/crash
 	LONG=1 go test -count 1 -run TestChaos ./internal/chaos
+	LONG=1 go test -count 1 -run 'TestContract|TestUluleTogether' ./ratelimit
 	LONG=1 go test -count 1 -timeout 40m -parallel 1 -v -run 'TestBigKeys|TestMemory|TestFrozenCoordinator' ./migrate/coordinator
 	LONG=1 go test -count 1 -timeout 40m -v ./internal/mutants
 	go test -count 1 -timeout 40m -v -run 'TestSimulation$$' ./internal/protocol -first 10001 -seeds 100000
@@ -36,6 +37,10 @@ real: ## what the fence leans on, five times over; then the demo in every mode
 chaos: ## N whole migrations in a row, with what is killed, stopped and cut off drawn from a seed: some 45 s each
 	@.ci/needs
 	go test -count 1 -timeout 0 -v -run TestChaos ./internal/chaos -runs $(N) -seed $(SEED)
+
+load: ## a workload (W=ratelimit) under load through migration, failovers and restarts
+	@.ci/needs
+	LOAD=1 go test -count 1 -timeout 20m -v -run TestLoad ./$(W)
 
 bench: ## figures; run nothing else meanwhile
 	@.ci/needs

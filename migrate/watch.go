@@ -87,6 +87,9 @@ func (g txGuard) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if known && (k.Name == "watch" || k.Name == "unwatch") {
 			return g.watch(ctx, cmd, k, next)
 		}
+		if known && k.Name == "wait" {
+			return next(ctx, cmd) // refused elsewhere for want of one connection, which this is
+		}
 		return g.run(ctx, []redis.Cmder{cmd}, func() error { return next(ctx, cmd) })
 	}
 }

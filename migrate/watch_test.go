@@ -3,6 +3,7 @@ package migrate
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -65,6 +66,10 @@ func TestWatch(t *testing.T) {
 	// Without keys, the larger side's connection is taken: b's.
 	if !errors.Is(err, ErrSplitAuthority) {
 		t.Errorf("without keys: got %v", err)
+	}
+	err = c.Watch(ctx, func(tx *redis.Tx) error { return tx.Wait(ctx, 1, time.Millisecond).Err() }, a)
+	if err != nil {
+		t.Errorf("wait, which needs one connection: %v", err)
 	}
 	boom := errors.New("boom")
 	if err := c.Watch(ctx, func(*redis.Tx) error { return boom }, a); !errors.Is(err, boom) {

@@ -1,0 +1,270 @@
+package ratelimit
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Take takes units (Cost; by default 1) of a subject (a user, an address, a key of an
+// API) from every policy, or from none if one of them denies. It is one round trip,
+// and takes no longer than the budget (WithBudget). While Redis does not answer,
+// Policy.OnOutage decides, Decision.Source says so, and there is no error.
+//
+// An error means that there is no decision, and the zero Decision denies: ErrSubject,
+// ErrCost and ErrUnknownPolicy are mistakes of the call's, else ctx was over.
+func (l *Limiter) Take(ctx context.Context, subject string, opts ...TakeOption) (Decision, error) {
+	q, err := l.query(subject, opts)
+	if err != nil {
+		return Decision{}, fmt.Errorf("ratelimit: take: %w", err)
+	}
+	return l.take(ctx, q)
+}
+
+// Peek says what Take would, and takes nothing.
+func (l *Limiter) Peek(ctx context.Context, subject string, opts ...TakeOption) (Decision, error) {
+	q, err := l.query(subject, opts)
+	if err != nil {
+		return Decision{}, fmt.Errorf("ratelimit: peek: %w", err)
+	}
+	return l.peek(ctx, q)
+}
+
+// Reset gives all units back, of all policies or those of Only. An error means that
+// Redis did not say that it has. Other instances may deny for a second more; after an
+// outage that begins before they have asked again, until their window ends.
+func (l *Limiter) Reset(ctx context.Context, subject string, opts ...TakeOption) error {
+	q, err := l.query(subject, opts)
+	if err == nil {
+		// Cost more than anything could have: what is left is nothing.
+		q.cost, q.request = 2*maxLimit, ""
+		if err = l.giveBack(ctx, q, true); err == nil {
+			l.memory.forget(q)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("ratelimit: reset: %w", err)
+	}
+	return nil
+}
+
+// Refund gives units (Cost) back that were taken, down to none used: of a request
+// that failed, or a log-in that succeeded. With the ReqID with which they were taken
+// they are given back once, and only if they were taken less than a minute ago. An
+// error means that Redis did not say that it has.
+func (l *Limiter) Refund(ctx context.Context, subject string, opts ...TakeOption) error {
+	q, err := l.query(subject, opts)
+	if err == nil {
+		if err = l.giveBack(ctx, q, q.request != ""); err == nil {
+			l.memory.refund(q)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("ratelimit: refund: %w", err)
+	}
+	return nil
+}
+
+func (l *Limiter) giveBack(ctx context.Context, q *query, again bool) error {
+	args := append(q.keys(make([]any, 2, 8+4*len(q.rules))), q.cost)
+	for _, r := range q.rules {
+		args = append(args, r.args[0], r.args[1], r.args[2])
+	}
+	_, err := l.run(ctx, &call{script: refundScript, circuit: q.circuit, again: again, args: args, want: 1})
+	return err
+}
+
+func (l *Limiter) take(ctx context.Context, q *query) (Decision, error) {
+	began := l.now()
+	if ctx.Err() != nil {
+		return Decision{}, over(ctx)
+	}
+	l.keepBeating(ctx)
+	known := l.recall(q, began)
+	if known.denied != nil {
+		return l.tell(q, decided(FromMemory, known.denied), began), nil
+	}
+	reply, err := l.settleAndAsk(ctx, q, known)
+	if err == nil {
+		d := l.learn(q, reply, began)
+		if l.memory.any.Load() {
+			l.settleSoon(ctx)
+		}
+		return l.tell(q, d, began), nil
+	}
+	if ctx.Err() != nil {
+		return Decision{}, over(ctx)
+	}
+	return l.tell(q, l.decide(q, uncounted(err)), began), nil
+}
+
+func (l *Limiter) peek(ctx context.Context, q *query) (Decision, error) {
+	if ctx.Err() != nil {
+		return Decision{}, over(ctx)
+	}
+	q.request = "" // nothing is taken
+	reply, err := l.ask(ctx, q, 0, recollection{})
+	if err == nil {
+		return decided(FromRedis, q.each(reply, true)), nil
+	}
+	if ctx.Err() != nil {
+		return Decision{}, over(ctx)
+	}
+	return l.foresee(q), nil
+}
+
+// settleAndAsk tells Redis what was granted here without it before it asks, so that
+// its answer is not trusted too early.
+func (l *Limiter) settleAndAsk(ctx context.Context, q *query, known recollection) ([]int64, error) {
+	if known.owes {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, l.budget) // for both
+		defer cancel()
+		if err := l.settle(ctx, q.id); err != nil {
+			return nil, fmt.Errorf("%w: %w", errUnasked, err)
+		}
+	}
+	return l.ask(ctx, q, q.cost, known)
+}
+
+// over is the error of a call whose context is.
+func over(ctx context.Context) error {
+	return fmt.Errorf("ratelimit: the call is over: %w", context.Cause(ctx))
+}
+
+// tell counts a decision.
+func (l *Limiter) tell(q *query, d Decision, began int64) Decision {
+	for i, r := range q.rules {
+		r.counts.add(d.Source, d.Each[i].Denied)
+	}
+	if d.Source != FromMemory {
+		l.meter.took.Observe(time.Duration(l.now() - began).Seconds())
+	}
+	return d
+}
+
+// A recollection is what is known of a subject before Redis is asked.
+type recollection struct {
+	denied []Status   // Redis has denied the same a moment ago
+	owes   bool       // Redis is to be told of what was granted without it
+	floors [][2]int64 // by policy: see track.floor; nil for none
+}
+
+// recall looks a subject up.
+func (l *Limiter) recall(q *query, now int64) (known recollection) {
+	s := l.memory.of(q.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.subjects[q.id]
+	if x == nil {
+		return known
+	}
+	known.owes = x.owes()
+	fault := l.faults[q.circuit].Load()
+	for i, r := range q.rules {
+		t := x.track(r)
+		if t.denied(now, q.cost) && q.request == "" && !q.always {
+			known.denied = x.statuses(q, now)
+			return known
+		}
+		if used, ms := t.floor(now, fault); used > 0 {
+			if known.floors == nil {
+				known.floors = make([][2]int64, len(q.rules))
+			}
+			known.floors[i] = [2]int64{used, ms}
+		}
+	}
+	return known
+}
+
+// statuses tells what is remembered of a subject that Redis has denied.
+func (x *subject) statuses(q *query, now int64) []Status {
+	each := make([]Status, len(q.rules))
+	for i, r := range q.rules {
+		t := x.track(r)
+		reset := time.Duration(max(t.reset-now, 0))
+		each[i] = r.status(t.spent(now), reset, 0, false)
+		if t.denied(now, q.cost) {
+			each[i].Denied, each[i].RetryAfter = true, max(reset, time.Millisecond)
+			if r.Algorithm == GCRA {
+				each[i].RetryAfter = max(time.Duration(t.deniedUntil-now), time.Millisecond)
+			}
+		}
+	}
+	return each
+}
+
+func (r *rule) status(used int64, reset, retry time.Duration, denied bool) Status {
+	return Status{Policy: r.Name, Limit: r.most, Per: r.Per, Remaining: max(r.most-used, 0), ResetAfter: reset, RetryAfter: retry, Denied: denied}
+}
+
+// ask sends take.lua.
+func (l *Limiter) ask(ctx context.Context, q *query, cost int64, known recollection) ([]int64, error) {
+	args := q.keys(make([]any, 2, 8+8*len(q.rules)))
+	if len(q.rules) == 1 && q.request == "" && !q.always && cost > 0 && known.floors == nil {
+		args = append(append(args, cost), q.rules[0].short...)
+	} else {
+		args = q.all(args, cost, known.floors)
+	}
+	return l.run(ctx, &call{script: takeScript, circuit: q.circuit, again: q.request != "" || cost == 0, args: args, want: 1 + 3*len(q.rules)})
+}
+
+// all appends everything that take.lua may want to know.
+func (q *query) all(args []any, cost int64, floors [][2]int64) []any {
+	keep, always := int64(0), 0
+	if q.request != "" {
+		keep = remember.Milliseconds()
+	}
+	if q.always {
+		always = 1
+	}
+	args = append(args, cost, keep, always)
+	for i, r := range q.rules {
+		args = append(args, r.args[:]...)
+		if floors == nil {
+			args = append(args, 0, 0)
+		} else {
+			args = append(args, floors[i][0], floors[i][1])
+		}
+	}
+	return args
+}
+
+// each reads take.lua's reply. Where it has only looked, it does not know what was
+// wanted.
+func (q *query) each(reply []int64, looked bool) []Status {
+	each := make([]Status, len(q.rules))
+	for i, r := range q.rules {
+		used, reset, retry := reply[3*i+1], millis(reply[3*i+2]), millis(reply[3*i+3])
+		if more := used + q.cost - r.most; looked && more > 0 {
+			if retry = max(reset, time.Millisecond); r.Algorithm == GCRA {
+				retry = time.Duration(float64(more) * r.step)
+			}
+		}
+		each[i] = r.status(used, reset, retry, retry > 0)
+	}
+	return each
+}
+
+// learn remembers what Redis has said, and makes a decision of it.
+func (l *Limiter) learn(q *query, reply []int64, asked int64) Decision {
+	d := decided(FromRedis, q.each(reply, false))
+	now := l.now()
+	s := l.memory.of(q.id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := l.memory.find(s, q, now)
+	if x == nil {
+		return d // Redis has it
+	}
+	for i, r := range q.rules {
+		t := x.track(r)
+		t.learn(reply[3*i+1], now+int64(d.Each[i].ResetAfter), asked)
+		if d.Each[i].Denied {
+			t.deny(now, q.cost, d.Each[i].RetryAfter)
+		} else if t.deniedCost <= q.cost {
+			t.deniedUntil = 0
+		}
+	}
+	return d
+}

@@ -1,0 +1,108 @@
+-- Takes so many units from every policy, or from none where one has too little left.
+--
+-- KEYS: one for each policy; then, if a request is to be remembered, its own.
+-- ARGV: units (0 only looks); for how long the request is remembered, in ms, 0 for
+--   not at all; "1" to count what is denied too; then six for each policy:
+--     kind ("w" a window, "g" GCRA), limit, period (w: ms, g: µs), burst,
+--     what is known to be used already, and in how many ms that is over (0, 0: nothing).
+--   Of one policy and nothing else only what it needs: units, limit, period, and of
+--   GCRA the burst.
+-- Reply: 1 if taken, else 0; then for each policy what is used, in how many ms it is
+--   all free again, and in how many the units can be had.
+
+-- Most calls are of one policy and nothing else. These do as the rest below, in half
+-- the time.
+if #ARGV == 3 then
+  local used = redis.call('INCRBY', KEYS[1], ARGV[1])
+  local reset, per = redis.call('PTTL', KEYS[1]), tonumber(ARGV[3])
+  if reset < 0 or reset > per then -- new, or it would not end in time
+    redis.call('PEXPIRE', KEYS[1], per)
+    reset = per
+  end
+  if used <= tonumber(ARGV[2]) then return {1, used, reset, 0} end
+  used = used - ARGV[1]
+  if used > 0 then redis.call('DECRBY', KEYS[1], ARGV[1]) else redis.call('DEL', KEYS[1]) end
+  return {0, used, reset, math.max(reset, 1)}
+elseif #ARGV == 4 then
+  local t, ceil = redis.call('TIME'), math.ceil
+  local now, step = t[1] * 1000000 + t[2], ARGV[3] / ARGV[2]
+  local full, tat = now + ARGV[4] * step, redis.call('GET', KEYS[1])
+  tat = tat and ceil(math.max(now, math.min(tat, full))) or now
+  local new = ceil(tat + ARGV[1] * step)
+  if new <= full + 1 then -- 1: what rounding up has added
+    local ms = ceil((new - now) / 1000)
+    redis.call('SET', KEYS[1], new, 'PX', ms)
+    return {1, ceil((new - now) / step - 0.001), ms, 0}
+  end
+  return {0, ceil((tat - now) / step - 0.001), ceil((tat - now) / 1000), ceil((new - full) / 1000)}
+end
+
+local cost, keep, always = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
+local n = (#ARGV - 3) / 6
+local known = keep > 0 and redis.call('EXISTS', KEYS[n + 1]) == 1
+if known then cost = 0 end -- it has been counted
+local reply, ok, now, tats = {1}, true, nil, {}
+
+for i = 1, n do
+  local a, key = 6 * i - 2, KEYS[i]
+  local limit, per, floor, left = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
+  local retry = 0
+  if ARGV[a] == 'w' then
+    local used
+    if cost > 0 or floor > 0 then
+      used = redis.call('INCRBY', key, cost)
+      if used - cost < floor then
+        used = redis.call('INCRBY', key, floor + cost - used)
+      end
+    else
+      used = tonumber(redis.call('GET', key) or 0)
+    end
+    local reset = redis.call('PTTL', key)
+    if reset == -1 or reset > per then -- new, or it would not end in time
+      reset = (floor > 0 and left > 0) and math.min(left, per) or per
+      if used > 0 then redis.call('PEXPIRE', key, reset) end
+    end
+    reset = math.max(reset, 0)
+    if used > limit and cost > 0 then ok, retry = false, math.max(reset, 1) end
+    reply[3 * i - 1], reply[3 * i] = used, reset
+  else
+    if not now then
+      local t = redis.call('TIME')
+      now = t[1] * 1000000 + t[2]
+    end
+    local step, room = per / limit, tonumber(ARGV[a + 3]) * per / limit
+    local tat = math.max(tonumber(redis.call('GET', key) or 0), now)
+    if floor > 0 then tat = math.max(tat, now + left * 1000) end
+    tat = math.ceil(math.min(tat, now + room)) -- beyond is another server's clock, or an older policy
+    local new = math.ceil(tat + cost * step)
+    if cost > 0 and new > now + room + 1 then -- 1: what rounding up has added
+      ok, retry = false, math.ceil((new - now - room) / 1000)
+    end
+    tats[i] = {step, tat, new, floor > 0}
+  end
+  reply[3 * i + 1] = retry
+end
+
+for i, t in pairs(tats) do
+  local tat = ok and t[3] or t[2]
+  local ms = math.ceil((tat - now) / 1000)
+  if ms > 0 and (ok and cost > 0 or t[4]) then
+    redis.call('SET', KEYS[i], tat, 'PX', ms)
+  end
+  reply[3 * i - 1], reply[3 * i] = math.ceil((tat - now) / t[1] - 0.001), ms
+end
+if ok then
+  if keep > 0 and cost > 0 then redis.call('SET', KEYS[n + 1], 1, 'PX', keep) end
+  return reply
+end
+
+reply[1] = 0
+if always or cost == 0 then return reply end
+for i = 1, n do
+  if not tats[i] then -- given back
+    local used = reply[3 * i - 1] - cost
+    if used > 0 then redis.call('DECRBY', KEYS[i], cost) else redis.call('DEL', KEYS[i]) end
+    reply[3 * i - 1] = used
+  end
+end
+return reply

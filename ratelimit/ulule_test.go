@@ -1,0 +1,99 @@
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/ulule/limiter/v3"
+	"github.com/ulule/limiter/v3/drivers/middleware/stdlib"
+	"github.com/ulule/limiter/v3/drivers/store/tests"
+)
+
+func TestUluleSuite(t *testing.T) {
+	k := newKit(t)
+	addr := k.mini
+	if err := addr.StartAddr("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	tests.TestStoreSequentialAccess(t, k.store(LocalShare, WithBudget(time.Second)))
+}
+
+func (k *kit) store(o Outage, opts ...Option) *Store {
+	k.t.Helper()
+	s, err := NewStore(k.client(), o, opts...)
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	k.t.Cleanup(func() { _ = s.Close(context.Background()) })
+	return s
+}
+
+// TestUluleCountsAlike: what is denied is counted too, and weighs.
+func TestUluleCountsAlike(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		l := limiter.New(k.store(LocalShare), limiter.Rate{Limit: 3, Period: time.Minute})
+		for _, want := range []limiter.Context{
+			{Limit: 3, Remaining: 1, Reached: false}, {Limit: 3, Remaining: 0, Reached: true}, {Limit: 3, Remaining: 0, Reached: true},
+		} {
+			want.Reset = time.Now().Add(time.Minute).Unix()
+			if got, err := l.Increment(t.Context(), "a", 2); err != nil || got != want {
+				t.Errorf("got %+v, %v; want %+v", got, err, want)
+			}
+		}
+		if got, err := l.Peek(t.Context(), "a"); err != nil || !got.Reached {
+			t.Errorf("got %+v, %v; want it reached", got, err)
+		}
+		time.Sleep(time.Minute)
+		if got, err := l.Peek(t.Context(), "a"); err != nil || got.Reached || got.Remaining != 3 {
+			t.Errorf("a minute later: got %+v, %v", got, err)
+		}
+	})
+}
+
+// TestUluleMiddlewareDoesNotPanic, as it does on any error of ulule's own stores.
+func TestUluleMiddlewareDoesNotPanic(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		l := limiter.New(k.store(LocalShare), limiter.Rate{Limit: 40, Period: time.Minute})
+		h := stdlib.NewMiddleware(l).Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		k.mode.Store(down)
+		codes := map[int]int{}
+		for range 20 {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, from("192.0.2.1:80"))
+			codes[w.Code]++
+		}
+		if codes[http.StatusOK] != 4 || codes[http.StatusTooManyRequests] != 16 {
+			t.Errorf("got %v; want 4 of 0.8 * 40 / 8 instances", codes)
+		}
+	})
+}
+
+func TestUluleMistakes(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		s := k.store(Deny)
+		ok := limiter.Rate{Limit: 3, Period: time.Minute}
+		if _, err := s.Get(t.Context(), "", ok); !errors.Is(err, ErrSubject) {
+			t.Errorf("no key: got %v", err)
+		}
+		if _, err := s.Increment(t.Context(), "a", -1, ok); !errors.Is(err, ErrCost) {
+			t.Errorf("less than nothing: got %v", err)
+		}
+		if _, err := s.Get(t.Context(), "a", limiter.Rate{}); !errors.Is(err, ErrPolicy) {
+			t.Errorf("no rate: got %v", err)
+		}
+		var err error
+		for i := range int64(maxRates + 1) {
+			_, err = s.Get(t.Context(), "a", limiter.Rate{Limit: 1 + i, Period: time.Minute})
+		}
+		if !errors.Is(err, ErrPolicy) {
+			t.Errorf("rates without number: got %v", err)
+		}
+		if _, err := NewStore(nil, 9); !errors.Is(err, ErrOption) {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -1,0 +1,194 @@
+package sessions
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An attacker plants the id of a session of his own in the victim's browser, and
+// waits for the victim to log in.
+func TestFixation(t *testing.T) {
+	m, _ := mini(t)
+	attacker := newBrowser(t)
+	attacker.login(m, "", cart{[]string{"bait"}})
+	victim := attacker.clone()
+	victim.login(m, "alice", cart{[]string{"secret"}})
+	victim.is(m, Live, "alice")
+	if a := attacker.visit(m); a.session == nil || a.session.User != "" || items(t, a.session) != "bait" {
+		t.Errorf("got %+v; want that the planted id never leads to the victim's session", a.session)
+	}
+	if victim.cookies["__Host-sid"].Value == attacker.cookies["__Host-sid"].Value {
+		t.Error("got the planted id; want a new one")
+	}
+}
+
+// An id that nobody gave out is not taken over.
+func TestInventedID(t *testing.T) {
+	m, s := mini(t)
+	b := newBrowser(t)
+	invented := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
+	b.cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: invented}
+	b.is(m, Anonymous, "")
+	if _, err := b.logout(m); err != nil {
+		t.Fatal(err)
+	}
+	if keys := s.Keys(); len(keys) != 0 {
+		t.Errorf("got keys %v; want that logouts with invented ids fill no memory", keys)
+	}
+	b.cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: invented}
+	b.login(m, "alice", cart{})
+	if b.cookies["__Host-sid"].Value == invented {
+		t.Error("got the invented id; want a new one")
+	}
+}
+
+// Who reads the server gets hashes, none of which is good as a cookie.
+func TestStolenHash(t *testing.T) {
+	var log bytes.Buffer
+	m, s := mini(t, withKeys, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	b := newBrowser(t)
+	session := b.login(m, "alice", cart{})
+	id := b.cookies["__Host-sid"].Value
+	for _, key := range s.Keys() {
+		if strings.Contains(key, id) || strings.Contains(s.Dump(), id) {
+			t.Fatal("got the id on the server; want its hash alone")
+		}
+	}
+	thief := newBrowser(t)
+	for _, value := range []string{session.Handle(), "sess:{" + session.Handle() + "}", session.Handle() + "=", "", strings.Repeat("A", 5000)} {
+		thief.cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: value}
+		thief.is(m, Anonymous, "")
+	}
+	s.Close()
+	_, err := b.logout(m)
+	text := fmt.Sprint(err, log.String(), session, *session)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "session", session)
+	if text += log.String(); strings.Contains(text, id) {
+		t.Errorf("got the id in a log or an error: %s", text)
+	}
+}
+
+// Two texts that decode to the same id are not both good.
+func TestOneTextOneID(t *testing.T) {
+	m, _ := mini(t)
+	b := newBrowser(t)
+	b.login(m, "alice", cart{})
+	c := *b.cookies["__Host-sid"]
+	last := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", c.Value[42])
+	c.Value = c.Value[:42] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last|1]) // bits that no byte has
+	b.cookies[c.Name] = &c
+	b.is(m, Anonymous, "")
+}
+
+// The session of one manager is none of another's on the same server.
+func TestAnotherManagersID(t *testing.T) {
+	m, s := mini(t)
+	o := patient()
+	o.Name = "admin"
+	admin := managerOn(t, miniClient(t, s), o)
+	b := newBrowser(t)
+	b.login(m, "alice", cart{})
+	b.cookies["__Host-admin"] = &http.Cookie{Name: "__Host-admin", Value: b.cookies["__Host-sid"].Value}
+	b.is(admin, Anonymous, "")
+}
+
+func TestOversizedValues(t *testing.T) {
+	m, _ := mini(t, func(o *Options) { o.MaxData = 100 })
+	b := newBrowser(t)
+	s := b.login(m, "alice", raw(100))
+	if err := m.Save(t.Context(), s, raw(101)); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("save: got %v; want ErrTooLarge", err)
+	}
+	if string(b.is(m, Live, "alice").Data) != string(raw(100)) {
+		t.Error("got other values; want those of before")
+	}
+	b.with(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := m.Start(w, r, "alice", raw(101)); !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "MaxData") {
+			t.Errorf("start: got %v; want ErrTooLarge that names the option", err)
+		}
+		if _, err := m.Start(w, r, "alice", make(chan int)); err == nil {
+			t.Error("values that are no JSON: got no error")
+		}
+	})
+}
+
+func TestBadUsers(t *testing.T) {
+	m, _ := mini(t)
+	for name, user := range map[string]string{"brace": "a{b}", "long": strings.Repeat("u", 257), "control": "a\nb", "no text": "\xff"} {
+		t.Run(name, func(t *testing.T) {
+			newBrowser(t).with(func(w http.ResponseWriter, r *http.Request) {
+				if _, err := m.Start(w, r, user, nil); !errors.Is(err, ErrUser) || len(w.Header()["Set-Cookie"]) > 0 {
+					t.Errorf("got %v, %v; want ErrUser and no cookie", err, w.Header())
+				}
+			})
+			if _, err := m.RevokeUser(t.Context(), user); !errors.Is(err, ErrUser) {
+				t.Errorf("revoke: got %v; want ErrUser", err)
+			}
+		})
+	}
+}
+
+// A flood of sessions does not fill the memory of a process.
+func TestMemoryIsBounded(t *testing.T) {
+	m, _ := mini(t, func(o *Options) { o.Memory = 100 * (overhead + 2) })
+	for i := range 300 {
+		_, id := newToken("sid")
+		m.memory.keep(id, &record{data: []byte(fmt.Sprintf("%02d", i%100)), ends: time.Now().Add(time.Hour).UnixMilli()}, time.Now(), true)
+	}
+	if n, bytes := m.memory.figures(); n != 100 || bytes > m.opt.Memory {
+		t.Errorf("got %d sessions of %d bytes; want 100 of at most %d", n, bytes, m.opt.Memory)
+	}
+}
+
+func TestCookies(t *testing.T) {
+	m, _ := mini(t, withKeys, func(o *Options) { o.SameSite = http.SameSiteStrictMode })
+	b := newBrowser(t)
+	b.login(m, "alice", cart{})
+	for _, name := range []string{"__Host-sid", "__Host-sid.e"} {
+		if c := b.cookies[name]; c == nil || c.SameSite != http.SameSiteStrictMode || c.MaxAge <= 0 { // take looks at the rest
+			t.Errorf("%s: got %+v; want SameSite=Strict and an age", name, c)
+		}
+	}
+	a := b.visit(m)
+	if a.header.Get("Cache-Control") != "no-store" || a.header.Get("Vary") != "Cookie" {
+		t.Errorf("got %v; want that no cache keeps the response", a.header)
+	}
+	if _, err := b.logout(m); err != nil || len(b.cookies) != 0 {
+		t.Errorf("after a logout: got %v, %v; want no cookies", b.cookies, err)
+	}
+	// One response, one cookie of a name, whatever was done.
+	b.with(func(w http.ResponseWriter, r *http.Request) {
+		for range 2 {
+			if _, err := m.Start(w, r, "alice", nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(w.Header()["Set-Cookie"]); n != 2 {
+			t.Errorf("got %d cookies; want the id and the envelope", n)
+		}
+	})
+}
+
+func TestOptions(t *testing.T) {
+	_, s := mini(t)
+	_, err := New(miniClient(t, s), Options{Name: "a b", Lifetime: -1, Idle: 100 * time.Hour, Grace: -1, MaxData: 1, SameSite: http.SameSiteNoneMode,
+		Memory: -1, Budget: -1, Keys: [][]byte{{1}}})
+	for _, name := range []string{"Name", "Lifetime", "Idle", "Grace", "MaxData", "SameSite", "Memory", "Budget", "Keys"} {
+		if !errors.Is(err, ErrOption) || !strings.Contains(err.Error(), name+":") {
+			t.Errorf("got %v; want ErrOption with %s in it", err, name)
+		}
+	}
+	if _, err := New(nil, Options{}); !errors.Is(err, ErrOption) {
+		t.Errorf("no client: got %v; want ErrOption", err)
+	}
+	if _, err := NewSQL(nil, Postgres); !errors.Is(err, ErrOption) {
+		t.Errorf("no database: got %v; want ErrOption", err)
+	}
+}

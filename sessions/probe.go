@@ -1,0 +1,58 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Probe begins a session of its own, loads it, revokes it, sees that it is gone, and
+// removes what it left, as an operator would to know that all is well after a
+// migration. It logs how long that took, which is also in the error, if there is one,
+// and in the metric transload_sessions_seconds.
+func (m *Manager) Probe(ctx context.Context) (err error) {
+	began := time.Now()
+	defer m.meter.done(opProbe, began, &err)
+	_, id := newToken(m.opt.Name)
+	user := "transload-probe-" + newNonce()
+	err = m.probe(ctx, id, user)
+	m.cleanUp(ctx, id.key(), m.listKey(user))
+	took := time.Since(began).Round(time.Microsecond)
+	if err != nil {
+		return fmt.Errorf("sessions: probe, after %v: %w", took, err)
+	}
+	m.opt.Logger.Info("probe passed: a session was begun, loaded and revoked", "workload", workload, "op", "probe", "took", took)
+	return nil
+}
+
+func (m *Manager) probe(ctx context.Context, id hash, user string) error {
+	data := []byte(`{"probe":true}`)
+	if _, _, err := m.begin(ctx, id, record{user: user, data: data, version: 1}, newborn(time.Minute)); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	rec, err := m.load(ctx, id, true)
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	if rec.user != user || string(rec.data) != string(data) {
+		return errors.New("load: another session than was begun: does something else write the keys sess:?")
+	}
+	if n, err := m.endAll(ctx, user, nil, time.Time{}); err != nil || n != 1 {
+		return errors.Join(err, fmt.Errorf("revoke: %d sessions of the user were ended; want 1", n))
+	}
+	if _, err := m.load(ctx, id, false); !errors.Is(err, ErrNotFound) {
+		return errors.Join(errors.New("revoke: the session can still be loaded"), err)
+	}
+	return nil
+}
+
+// cleanUp deletes keys, as far as Redis answers: they expire by themselves.
+func (m *Manager) cleanUp(ctx context.Context, keys ...string) {
+	ctx = context.WithoutCancel(ctx) // bounded by the budget
+	for _, key := range keys {
+		_ = m.redis.process(ctx, redis.NewIntCmd(ctx, "del", key))
+	}
+}

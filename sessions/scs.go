@@ -1,0 +1,205 @@
+package sessions
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// An SCS is a store for github.com/alexedwards/scs: SessionManager.Store =
+// manager.SCS(). It works on Sentinel, Cluster and a migrating client; tokens are
+// stored hashed; a session that was deleted is not revived by a commit that comes
+// later; and while Redis is away the sessions that this process has seen within
+// Options.Outage are still found, and any other is ErrUnavailable, never "not found".
+//
+// scs has no versions, so that of two requests that commit at once the later wins,
+// as with its own stores; and it does not say which commit is a login, so that none
+// waits for a replica. Deletes do. Set SessionManager.ErrorFunc to answer 503 for
+// ErrUnavailable.
+type SCS struct {
+	m      *Manager
+	secret [32]byte // of this process, for the handles of AllCtx
+}
+
+// SCS returns a store on the Manager's Redis, budget, breaker and memory.
+func (m *Manager) SCS() *SCS {
+	s := &SCS{m: m}
+	_, _ = rand.Read(s.secret[:]) // never fails
+	return s
+}
+
+const (
+	scsPrefix    = "sess:scs:{"
+	handlePrefix = "handle."
+	scsTokenMax  = 256
+	noIdle       = 1 << 40 // ms: some 35 years
+)
+
+func scsKey(id hash) string { return scsPrefix + id.String() + "}" }
+
+// id returns the hash of a token. A handle of AllCtx has its hash in it, and is
+// signed by this process: who reads the hash from Redis cannot make one.
+func (s *SCS) id(token string) (hash, bool) {
+	if rest, ok := strings.CutPrefix(token, handlePrefix); ok {
+		text, sum, _ := strings.Cut(rest, ".")
+		id, ok := parseHandle(text)
+		return id, ok && hmac.Equal([]byte(sum), []byte(s.sign(id)))
+	}
+	return sha256.Sum256([]byte("scs\x00" + s.m.opt.Name + "\x00" + token)), token != "" && len(token) <= scsTokenMax
+}
+
+func (s *SCS) handle(id hash) string { return handlePrefix + id.String() + "." + s.sign(id) }
+
+func (s *SCS) sign(id hash) string {
+	mac := hmac.New(sha256.New, s.secret[:])
+	mac.Write(id[:])
+	return hash(mac.Sum(nil)).String()
+}
+
+// FindCtx implements scs.CtxStore, in one round trip.
+func (s *SCS) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	id, ok := s.id(token)
+	if !ok {
+		return nil, false, nil
+	}
+	began := time.Now()
+	rec, err := s.load(ctx, id)
+	s.m.meter.took(opLoad, began)
+	switch {
+	case err == nil:
+		s.m.memory.keep(id, rec, began, false)
+		s.m.meter.found(fromRedis)
+		return rec.data, true, nil
+	case errors.Is(err, ErrNotFound):
+		s.m.memory.forget(id)
+		s.m.meter.found(fromNobody)
+		return nil, false, nil
+	}
+	if rec, at := s.m.memory.recall(id); rec != nil && s.m.fresh(rec, at) {
+		s.m.meter.found(fromMemory)
+		return rec.data, true, nil
+	}
+	s.m.meter.found(fromNowhere)
+	return nil, false, err
+}
+
+// load asks as Manager.load does: once more, of the primary, for what is not found.
+// Of an idle time the script must know nothing here.
+func (s *SCS) load(ctx context.Context, id hash) (*record, error) {
+	cmd := redis.NewSliceCmd(ctx, "hmget", scsKey(id), "d", "a", "x")
+	if err := s.m.redis.process(ctx, cmd); err != nil {
+		return nil, err
+	}
+	r, err := parseSCS(cmd.Val())
+	if !errors.Is(err, ErrNotFound) {
+		return r, err
+	}
+	reply, err := s.m.redis.run(ctx, touchScript, scsKey(id), noIdle)
+	if err != nil {
+		return nil, err
+	}
+	f, _ := reply.([]any)
+	if len(f) != 7 {
+		return nil, errReply("scs")
+	}
+	return parseSCS([]any{f[1], f[4], f[5]})
+}
+
+// parseSCS reads the fields values, end and tombstone.
+func parseSCS(f []any) (*record, error) {
+	if len(f) != 3 {
+		return nil, errReply("scs")
+	}
+	if f[2] != nil || f[1] == nil {
+		return nil, ErrNotFound
+	}
+	data, ok := f[0].(string)
+	ends, valid := number(f[1])
+	if !ok || !valid {
+		return nil, errReply("scs")
+	}
+	return &record{data: []byte(data), ends: ends}, nil
+}
+
+// CommitCtx implements scs.CtxStore. A session that was deleted meanwhile is
+// ErrNotFound.
+func (s *SCS) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) (err error) {
+	defer s.m.meter.done(opSave, time.Now(), &err)
+	id, ok := s.id(token)
+	if !ok {
+		return ErrNotFound
+	}
+	left := time.Until(expiry)
+	if left <= 0 {
+		return s.DeleteCtx(ctx, token)
+	}
+	reply, err := s.m.redis.run(ctx, commitScript, scsKey(id), b, max(left.Milliseconds(), 1))
+	if err != nil {
+		return err
+	}
+	if n, ok := number(reply); !ok || n != 1 {
+		return ErrNotFound
+	}
+	s.m.memory.keep(id, &record{data: b, ends: expiry.UnixMilli()}, time.Now(), false)
+	return nil
+}
+
+// DeleteCtx implements scs.CtxStore. It waits for a replica, as far as Options.Confirm
+// says.
+func (s *SCS) DeleteCtx(ctx context.Context, token string) (err error) {
+	defer s.m.meter.done(opLogout, time.Now(), &err)
+	id, ok := s.id(token)
+	if !ok {
+		return nil
+	}
+	s.m.memory.forget(id)
+	_, confirmed, err := s.m.redis.confirmed(ctx, revokeScript, scsKey(id), 0)
+	if err == nil && !confirmed {
+		s.m.meter.unconfirmed[opLogout].Inc()
+	}
+	return err
+}
+
+// AllCtx implements scs.IterableCtxStore, for maintenance: it walks over every key of
+// every master. Tokens are not known, so that handles stand for them, which are good
+// for this store in this process alone.
+func (s *SCS) AllCtx(ctx context.Context) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	keys, err := s.keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range keys {
+		rec, err := s.load(ctx, id)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all[s.handle(id)] = rec.data
+	}
+	return all, nil
+}
+
+// Find implements scs.Store. scs calls it only where it has no context.
+func (s *SCS) Find(token string) ([]byte, bool, error) { return s.FindCtx(noContext(), token) }
+
+// Commit implements scs.Store.
+func (s *SCS) Commit(token string, b []byte, expiry time.Time) error {
+	return s.CommitCtx(noContext(), token, b, expiry)
+}
+
+// Delete implements scs.Store.
+func (s *SCS) Delete(token string) error { return s.DeleteCtx(noContext(), token) }
+
+// noContext is for scs.Store, whose methods have none.
+func noContext() context.Context {
+	return context.Background() //nolint:forbidigo // the budget bounds each call
+}
