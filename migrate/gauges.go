@@ -17,6 +17,28 @@ type gauges struct {
 	holdLast    atomic.Int64
 	holdLong    atomic.Int64
 	roundTrip   [3]atomic.Int64 // nanoseconds: the last refresh, by side
+
+	beats   [3]string // the coordinator's, as each side told it last; guarded by the member's mu, as is heardAt
+	heardAt time.Time // when a beat was new, or the member began
+}
+
+// hearBeat notes that a coordinator lives if it has beaten since the side was asked
+// last.
+func (g *gauges) hearBeat(s protocol.Side, beat string) {
+	if beat != "" && g.beats[s] != "" && g.beats[s] != beat || g.heardAt.IsZero() {
+		g.heardAt = time.Now()
+	}
+	g.beats[s] = beat
+}
+
+// silence is how long no coordinator has been heard of.
+func (m *member) silence() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gauges.heardAt.IsZero() {
+		return 0
+	}
+	return time.Since(m.gauges.heardAt)
 }
 
 func (g *gauges) park(d time.Duration) {

@@ -106,6 +106,7 @@ func (m *member) refreshOnce(ctx context.Context, sd *memberSide, settle bool) (
 	defer m.mu.Unlock()
 	sd.err = nil
 	sd.told = acked
+	m.gauges.hearBeat(sd.side, r.Beat)
 	seen := protocol.Seen{Gen: gen, Sent: sent, RunID: r.RunID, Record: r.Record, Safe: r.Safe}
 	eff := m.proto.Hear(sd.side, seen, m.now())
 	if sd.pool != nil && sd.pool.gen == m.proto.Gen(sd.side) {

@@ -35,6 +35,7 @@ var (
 	hitDesc      = desc("hit_ratio", "Share of single values that were found by reads that were run on both sides, in the last minute.", "side", "workload")
 	comparedDesc = desc("shadow_reads_total", "Reads that were run on both sides.", "workload")
 	differDesc   = desc("shadow_differences_total", "Reads that showed something else on the mirror, once it had time to catch up.", "workload")
+	silenceDesc  = desc("coordinator_silence_seconds", "How long this process has heard of no coordinator that lives; counted from its start.")
 	breakerDesc  = desc("breaker_open", "1 if commands of the workload are refused on the side, since the last ones had no answer.", "side", "workload")
 	latencyDesc  = desc("read_latency_seconds", "Reads that were run on both sides, in the last minute.", "side", "workload")
 
@@ -66,7 +67,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (k collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{phaseDesc, shareDesc, leaseDesc, tripDesc, reachDesc, hitDesc, comparedDesc, differDesc, breakerDesc, latencyDesc} {
+	for _, d := range []*prometheus.Desc{phaseDesc, shareDesc, leaseDesc, tripDesc, reachDesc, hitDesc, comparedDesc, differDesc, silenceDesc, breakerDesc, latencyDesc} {
 		ch <- d
 	}
 	for _, m := range processMetrics {
@@ -85,6 +86,7 @@ func (k collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, kind, value, labels...)
 	}
 	tell(phaseDesc, prometheus.GaugeValue, 1, v.phase.String())
+	tell(silenceDesc, prometheus.GaugeValue, m.silence().Seconds())
 	for _, x := range processMetrics {
 		tell(x.desc, x.kind, x.value(a, v))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 	"github.com/transload/transload/internal/redistest"
 	"github.com/transload/transload/topology/embedded"
@@ -106,4 +107,32 @@ func TestMetricsWithoutATarget(t *testing.T) {
 	if f, err := reg.Gather(); err != nil || len(f) != 0 {
 		t.Errorf("got %v, %v; want nothing", f, err)
 	}
+}
+
+// TestSilence: a member hears whether a coordinator lives, and that one whose lock is
+// left over does not.
+func TestSilence(t *testing.T) {
+	t.Parallel()
+	r, _, _ := twoServers(t)
+	r.begin()
+	store := r.store[protocol.Source]
+	if _, _, err := store.TakeLock(t.Context(), "c1", control.Holder{}, "a test"); err != nil {
+		t.Fatal(err)
+	}
+	m := r.member(r.options())
+	redistest.Eventually(t, 10*time.Second, func() error {
+		if d := m.silence(); d < 1500*time.Millisecond {
+			return fmt.Errorf("silent for %v; want what has passed since the member began", d)
+		}
+		return nil
+	})
+	redistest.Eventually(t, 10*time.Second, func() error {
+		if _, _, err := store.RenewLock(t.Context(), "c1"); err != nil {
+			t.Fatal(err)
+		}
+		if d := m.silence(); d > time.Second {
+			return fmt.Errorf("silent for %v; want a coordinator that was heard", d)
+		}
+		return nil
+	})
 }

@@ -60,7 +60,8 @@ type Store struct {
 type Reading struct {
 	Record protocol.Record
 	RunID  string
-	Safe   bool // every replica that the master lists as online has the record
+	Safe   bool   // every replica that the master lists as online has the record
+	Beat   string // of a refresh: the coordinator's, which grows while it lives; empty if there is none
 }
 
 // New returns the store of one side. It dials nothing.
@@ -108,17 +109,21 @@ func (s *Store) Refresh(ctx context.Context, e protocol.Entry, news, settle bool
 	if news {
 		channel = s.keys.Acks
 	}
-	keys := []string{s.keys.Control, s.keys.Roll, s.keys.Identity, s.keys.Seen}
-	return s.ask(ctx, settle, func(p redis.Pipeliner) func() (string, string, error) {
+	keys := []string{s.keys.Control, s.keys.Roll, s.keys.Identity, s.keys.Seen, s.keys.Lock}
+	beat := ""
+	r, err := s.ask(ctx, settle, func(p redis.Pipeliner) func() (string, string, error) {
 		cmd := refreshScript.EvalSha(ctx, p, keys, e.ID, line, channel)
 		return func() (string, string, error) {
 			got, err := cmd.StringSlice()
-			if err != nil || len(got) != 2 {
+			if err != nil || len(got) != 3 {
 				return "", "", orMalformed(err)
 			}
+			beat = got[2]
 			return got[0], got[1], nil
 		}
 	})
+	r.Beat = beat
+	return r, err
 }
 
 // Change replaces the record by compare-and-set, appends the event, nudges the
