@@ -26,6 +26,13 @@ var handedOut struct {
 	ports map[int]bool
 }
 
+// Ports returns n free ports, for processes that are not this package's own, and a
+// function that gives them back.
+func Ports(n int) (ports []int, giveBack func(), err error) {
+	ports, err = takePorts(n)
+	return ports, func() { releasePorts(ports) }, err
+}
+
 // takePorts returns n ports that are free now, with their bus ports, and that
 // nobody else in this process has been given.
 func takePorts(n int) ([]int, error) {
