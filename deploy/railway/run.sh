@@ -10,10 +10,12 @@ DATA=${DATA:-/data}
 HOST=${HOST:-${RAILWAY_PRIVATE_DOMAIN:?the private network is off}}
 export SECRETS DATA HOST
 umask 077
+value=
 mkdir -p "$SECRETS" "$DATA"
 for name in app mover operator replica sentinel metrics; do
 	variable=SECRET_$(echo "$name" | tr '[:lower:]' '[:upper:]')
-	value=$(printenv "$variable") || continue
+	eval "value=\${$variable:-}"
+	[ -n "$value" ] || continue
 	printf %s "$value" >"$SECRETS/$name"
 	unset "$variable"
 done
