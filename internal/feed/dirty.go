@@ -2,6 +2,7 @@ package feed
 
 import (
 	"math/bits"
+	"sort"
 	"sync"
 	"time"
 
@@ -19,11 +20,17 @@ type Dirty struct {
 	ignore func(name string) bool
 
 	mu    sync.Mutex
-	names map[string]time.Time // when each was first named
+	names map[string]struct{} // those in the queue
+	queue []dirtyName         // each name once, in the order in which they were first named
 	slots slotSet
 	since time.Time // when the first of the slots became dirty
 	named uint64
 	folds uint64
+}
+
+type dirtyName struct {
+	name  string
+	first time.Time
 }
 
 // NewDirty returns an empty set. Names for which ignore returns true are not
@@ -32,14 +39,14 @@ func NewDirty(ignore func(name string) bool) *Dirty {
 	if ignore == nil {
 		ignore = func(string) bool { return false }
 	}
-	return &Dirty{ignore: ignore, names: make(map[string]time.Time)}
+	return &Dirty{ignore: ignore, names: make(map[string]struct{})}
 }
 
 // Add adds names. A name whose slot is dirty is covered by it.
 func (d *Dirty) Add(names ...string) {
-	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	for _, name := range names {
 		if d.ignore(name) {
 			continue
@@ -48,22 +55,26 @@ func (d *Dirty) Add(names ...string) {
 		if d.slots.count > 0 && d.slots.has(command.Slot(name)) {
 			continue
 		}
-		if _, ok := d.names[name]; !ok {
-			d.names[name] = now
-		}
+		d.push(name, now)
 	}
-	if len(d.names) > maxNames {
+	if len(d.queue) > maxNames {
 		d.fold(now)
+	}
+}
+
+func (d *Dirty) push(name string, now time.Time) {
+	if _, ok := d.names[name]; !ok {
+		d.names[name] = struct{}{}
+		d.queue = append(d.queue, dirtyName{name, now})
 	}
 }
 
 // fold turns all names into slots.
 func (d *Dirty) fold(now time.Time) {
 	d.folds++
-	for name := range d.names {
+	for _, name := range d.pop(len(d.queue)) {
 		d.mark(command.Slot(name), now)
 	}
-	d.names = make(map[string]time.Time)
 }
 
 func (d *Dirty) mark(slot uint16, now time.Time) {
@@ -75,9 +86,9 @@ func (d *Dirty) mark(slot uint16, now time.Time) {
 
 // MarkSlots makes every key of the slots from first to last dirty.
 func (d *Dirty) MarkSlots(first, last uint16) {
-	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	for slot := int(first); slot <= int(last) && slot < command.Slots; slot++ {
 		d.mark(uint16(slot), now)
 	}
@@ -87,34 +98,33 @@ func (d *Dirty) MarkSlots(first, last uint16) {
 func (d *Dirty) MarkAll() { d.MarkSlots(0, command.Slots-1) }
 
 // Take removes up to n names (0 means all) that were first named at least age
-// ago, and returns them. The caller compares them afterwards, never before:
-// a change during the comparison adds the name again.
+// ago, and returns them, the oldest first. The caller compares them afterwards,
+// never before: a change during the comparison adds the name again.
 func (d *Dirty) Take(n int, age time.Duration) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if age <= 0 && (n <= 0 || n >= len(d.names)) {
-		return d.takeAll()
+	if n <= 0 || n > len(d.queue) {
+		n = len(d.queue)
 	}
-	before := time.Now().Add(-age)
-	var taken []string
-	for name, first := range d.names {
-		if n > 0 && len(taken) == n {
-			break
-		}
-		if !first.After(before) {
-			taken = append(taken, name)
-			delete(d.names, name)
-		}
+	if age > 0 {
+		before := time.Now().Add(-age)
+		n = sort.Search(n, func(i int) bool { return d.queue[i].first.After(before) })
 	}
-	return taken
+	return d.pop(n)
 }
 
-func (d *Dirty) takeAll() []string {
-	taken := make([]string, 0, len(d.names))
-	for name := range d.names {
-		taken = append(taken, name)
+// pop takes the n oldest names out.
+func (d *Dirty) pop(n int) []string {
+	if n == 0 {
+		return nil
 	}
-	d.names = make(map[string]time.Time)
+	taken := make([]string, 0, n)
+	for _, q := range d.queue[:n] {
+		taken = append(taken, q.name)
+		delete(d.names, q.name)
+	}
+	clear(d.queue[:n])
+	d.queue = d.queue[n:]
 	return taken
 }
 
@@ -132,30 +142,28 @@ func (d *Dirty) TakeSlots() []uint16 {
 // even if their slots have become dirty since, so that it is known what had
 // changed should the side that they changed on never come back.
 func (d *Dirty) Return(names ...string) {
-	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := time.Now()
 	for _, name := range names {
-		if _, ok := d.names[name]; !ok && !d.ignore(name) {
-			d.names[name] = now
+		if !d.ignore(name) {
+			d.push(name, now)
 		}
 	}
-	if len(d.names) > maxNames {
+	if len(d.queue) > maxNames {
 		d.fold(now)
 	}
 }
 
-// List returns up to n of the names, with when each was first named, and takes
+// List returns up to n of the names, the oldest, with when each was first named, and takes
 // none out.
 func (d *Dirty) List(n int) map[string]time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out := make(map[string]time.Time, min(n, len(d.names)))
-	for name, first := range d.names {
-		if len(out) == n {
-			break
-		}
-		out[name] = first
+	n = min(n, len(d.queue))
+	out := make(map[string]time.Time, n)
+	for _, q := range d.queue[:n] {
+		out[q.name] = q.first
 	}
 	return out
 }
@@ -164,7 +172,7 @@ func (d *Dirty) List(n int) map[string]time.Time {
 func (d *Dirty) Len() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.names)
+	return len(d.queue)
 }
 
 // SlotLen returns how many slots are dirty.
@@ -178,7 +186,7 @@ func (d *Dirty) SlotLen() int {
 func (d *Dirty) Clean() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return len(d.names) == 0 && d.slots.count == 0
+	return len(d.queue) == 0 && d.slots.count == 0
 }
 
 // Oldest returns when the name or slot that is dirty the longest became so;
@@ -190,10 +198,8 @@ func (d *Dirty) Oldest() time.Time {
 	if d.slots.count > 0 {
 		oldest = d.since
 	}
-	for _, first := range d.names {
-		if oldest.IsZero() || first.Before(oldest) {
-			oldest = first
-		}
+	if len(d.queue) > 0 && (oldest.IsZero() || d.queue[0].first.Before(oldest)) {
+		oldest = d.queue[0].first
 	}
 	return oldest
 }

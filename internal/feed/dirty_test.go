@@ -49,6 +49,28 @@ func TestDirtyAges(t *testing.T) {
 	})
 }
 
+// A Take costs what it takes, however much is too young to be taken.
+func TestDirtyTakesTheOldest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := NewDirty(nil)
+		for i := range 100 {
+			d.Add(fmt.Sprint(i), fmt.Sprint(i/2))
+			time.Sleep(time.Millisecond)
+		}
+		for from := range 10 {
+			got := d.Take(5, 50*time.Millisecond)
+			for i, name := range got {
+				if want := fmt.Sprint(5*from + i); name != want {
+					t.Fatalf("got %q as the %d. of %v; want %q", name, i, got, want)
+				}
+			}
+		}
+		if got := d.Take(0, 50*time.Millisecond); len(got) != 1 || d.Len() != 49 {
+			t.Errorf("got %v and %d left; want 1, and 49 that are too young", got, d.Len())
+		}
+	})
+}
+
 func TestDirtyTakesSome(t *testing.T) {
 	t.Parallel()
 	d := NewDirty(nil)
