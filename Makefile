@@ -5,7 +5,7 @@ N ?= 10
 SEED ?= 0
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test real chaos load bench bench-failover lint cover
+.PHONY: build demo test real chaos load bench bench-failover deploy-check lint cover
 
 build: ## bin/migrate
 	go build -o bin/ ./cmd/...
@@ -49,6 +49,12 @@ bench: ## figures; run nothing else meanwhile
 bench-failover: ## outages and losses, ours beside plain go-redis, in half an hour; run nothing else meanwhile
 	@.ci/needs
 	BENCH_FAILOVER=5 go test -count 1 -timeout 45m -v -run TestFailoverFigures ./internal/drill
+
+deploy-check: ## all of deploy/: its settings and scripts as processes, alerts, Compose, Kubernetes, Terraform, Railway, scripts
+	@.ci/needs promtool:prometheus shellcheck:shellcheck
+	go test -count 1 -timeout 10m ./deploy
+	cd deploy/check && go vet ./... && go test -count 1 -timeout 10m -v ./...
+	@echo "not run here, for it takes the services themselves: docker compose up, kubectl apply, terraform validate and apply, Railway"
 
 lint:
 	go run $(LINT) run ./...
