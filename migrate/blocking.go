@@ -25,6 +25,11 @@ const (
 	// not be hung up on: what it pops for a closed connection is lost.
 	afterSlice = 10 * time.Second
 
+	// afterDeadline is how long after the caller's deadline the reply of its last slice
+	// may come. It is due at the deadline; a server that hangs gives none, and the
+	// caller must not wait for that.
+	afterDeadline = time.Second
+
 	// unblockWithin bounds one CLIENT UNBLOCK.
 	unblockWithin = time.Second
 )
@@ -171,9 +176,13 @@ func (c *Client) runSlice(ctx context.Context, p pass, cmd redis.Cmder, k *comma
 	}
 	wait = max(wait, time.Millisecond)
 	part := shaped{cmd, k.WithTimeout(args, wait)}
-	// The caller's deadline must not close the connection: what it had just popped
-	// would be lost. The server ends the slice in time by itself.
-	sliceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait+afterSlice)
+	// The caller's deadline itself must not close the connection: what it had just
+	// popped would be lost. The server ends the slice in time by itself.
+	limit := wait + afterSlice
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)+afterDeadline)
+	}
+	sliceCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	keys, err := k.AppendKeys(nil, args)
 	if err != nil {

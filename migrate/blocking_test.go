@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -96,6 +97,40 @@ func TestBlockingContext(t *testing.T) {
 	if n, err := p.client[protocol.Source].LLen(t.Context(), "q").Result(); n != 0 || err != nil {
 		t.Errorf("got %d, %v", n, err)
 	}
+}
+
+// A server that hangs gives no reply, and the caller's deadline holds all the same.
+func TestBlockingOnAHungServer(t *testing.T) {
+	t.Parallel()
+	src := redistest.Standalone(t, redistest.Options{})
+	p := newPair(t, envConfig(t, src.Env("REDIS")), envConfig(t, redistest.Standalone(t, redistest.Options{}).Env("REDIS")))
+	c := p.member()
+	check := func(phase string) {
+		const wait = 2 * time.Second
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		defer cancel()
+		began, done := time.Now(), make(chan error, 1)
+		go func() { done <- c.BLPop(ctx, 0, "q").Err() }() // ends by its deadline
+		p.blockedOn(protocol.Source, 1)
+		if err := src.Freeze(); err != nil {
+			t.Fatal(err)
+		}
+		err := <-done
+		if over := time.Since(began) - wait; over > 5*time.Second || !late(err) {
+			t.Errorf("%s: got %v, %v after the deadline; want an end within a second", phase, err, over)
+		}
+		if err := src.Thaw(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("off")
+	p.shadow(c)
+	check("shadow")
+}
+
+// late reports whether a call ended for want of an answer in time.
+func late(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, ErrUnknownOutcome)
 }
 
 // A stream's $ means when the call was made, not when its latest slice began.
