@@ -33,31 +33,81 @@ func (t *term) settleReplicas(ctx context.Context, s protocol.Side) error {
 // waitFor bounds one WAIT; a server may overshoot it up to twice.
 const waitFor = 100 * time.Millisecond
 
+// settleNode writes a marker and waits until every replica has it. WAIT counts any
+// that have it: one that has come online meanwhile would stand for one that lags. So
+// the list is read once more after it, with how far each has come.
 func (t *term) settleNode(ctx context.Context, sd *side, addr string, node *redis.Client) error {
 	conn := node.Conn()
 	defer conn.Close()
 	p := conn.Pipeline()
-	role := p.Do(ctx, "role")
 	p.Set(ctx, t.markers.at(addr), t.id, time.Minute)
+	role := p.Do(ctx, "role")
 	if _, err := p.Exec(ctx); err != nil {
 		return err
 	}
-	list, err := role.Slice()
-	if err != nil || len(list) < 3 || list[0] != "master" {
-		return fmt.Errorf("it is no master (%v)", list)
-	}
-	replicas, _ := list[2].([]any)
-	if len(replicas) == 0 {
-		return nil
-	}
-	n, err := conn.Do(ctx, "wait", len(replicas), waitFor.Milliseconds()).Int()
+	marked, err := lineOf(role)
 	if err != nil {
 		return err
 	}
-	if n < len(replicas) {
-		return fmt.Errorf("%d of %d have what was copied", n, len(replicas))
+	have, want := 0, len(marked.replicas)
+	for asked := 0; have < want && asked < want; { // again if some have come online meanwhile
+		asked = want
+		p := conn.Pipeline()
+		p.Do(ctx, "wait", want, waitFor.Milliseconds())
+		role := p.Do(ctx, "role")
+		if _, err := p.Exec(ctx); err != nil {
+			return err
+		}
+		now, err := lineOf(role)
+		if err != nil {
+			return err
+		}
+		have, want = now.reached(marked.offset), max(want, len(now.replicas))
+	}
+	if have < want {
+		return fmt.Errorf("%d of %d have what was copied", have, want)
 	}
 	return nil
+}
+
+// A line is a master with its replicas that are online, and how far each has come in
+// what it writes.
+type line struct {
+	offset   int64
+	replicas []int64
+}
+
+// lineOf reads a ROLE reply.
+func lineOf(role *redis.Cmd) (l line, err error) {
+	list, err := role.Slice()
+	if err != nil || len(list) < 3 || list[0] != "master" {
+		return l, fmt.Errorf("it is no master (%v)", list)
+	}
+	l.offset, _ = list[1].(int64)
+	replicas, _ := list[2].([]any)
+	for _, r := range replicas {
+		at := int64(-1)
+		if r, ok := r.([]any); ok && len(r) == 3 {
+			if text, ok := r[2].(string); ok {
+				at, err = strconv.ParseInt(text, 10, 64)
+			}
+		}
+		if err != nil || at < 0 {
+			return l, fmt.Errorf("ROLE tells of a replica %v", r)
+		}
+		l.replicas = append(l.replicas, at)
+	}
+	return l, nil
+}
+
+// reached counts the replicas that have come so far.
+func (l line) reached(offset int64) (n int) {
+	for _, at := range l.replicas {
+		if at >= offset {
+			n++
+		}
+	}
+	return n
 }
 
 // markers are the keys that are written to prove that replicas follow: one for

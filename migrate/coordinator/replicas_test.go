@@ -1,10 +1,14 @@
 package coordinator
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,22 +24,28 @@ import (
 func withReplicas(t *testing.T, n int) (master *redisproc.Server, replicas []*redisproc.Server) {
 	t.Helper()
 	master = redistest.Standalone(t, redistest.Options{})
+	for i := range n {
+		r := redistest.Standalone(t, redistest.Options{})
+		attach(t, r, master, i+1)
+		replicas = append(replicas, r)
+	}
+	return master, replicas
+}
+
+// attach makes a server a replica, and waits until the master has n online.
+func attach(t *testing.T, r, master *redisproc.Server, n int) {
+	t.Helper()
 	host, port, err := net.SplitHostPort(master.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range n {
-		r := redistest.Standalone(t, redistest.Options{})
-		redistest.Do(t, r, "REPLICAOF", host, port)
-		replicas = append(replicas, r)
-	}
+	redistest.Do(t, r, "REPLICAOF", host, port)
 	redistest.Eventually(t, 20*time.Second, func() error {
 		if list := redistest.Do(t, master, "ROLE").([]any)[2].([]any); len(list) != n {
 			return fmt.Errorf("%d replicas are online; want %d", len(list), n)
 		}
 		return nil
 	})
-	return master, replicas
 }
 
 // TestEveryReplicaHasTheMarker: the marker is waited for on the connection that
@@ -78,6 +88,49 @@ func TestEveryReplicaHasTheMarker(t *testing.T) {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, 10*time.Second, settles)
+}
+
+// TestANewReplicaDoesNotStandForAnother has a replica come online between the look
+// at the list and WAIT, which counts it in place of one that hangs.
+func TestANewReplicaDoesNotStandForAnother(t *testing.T) {
+	t.Parallel()
+	dst, replicas := withReplicas(t, 1)
+	one := redistest.Standalone(t, redistest.Options{})
+	h := &beforeWait{act: sync.OnceFunc(func() { attach(t, one, dst, 2) })}
+	_, tm, err := coordinate(t, sides{config(t, redistest.Standalone(t, redistest.Options{})), config(t, dst)}, func(o *Options) {
+		o.extra = []topology.Option{topology.WithHook(h)}
+	}).lead(t.Context(), "cutover")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tm.quit(t.Context())
+	if err := tm.markers.learn(t.Context(), tm.sides[protocol.Target].client); err != nil {
+		t.Fatal(err)
+	}
+	if err := replicas[0].Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	h.armed.Store(true)
+	if err := tm.settleReplicas(t.Context(), protocol.Target); err == nil || !strings.Contains(err.Error(), "1 of 2") {
+		t.Errorf("got %v; want the one that hangs missed", err)
+	}
+}
+
+// beforeWait acts before each WAIT that goes out, once it is armed.
+type beforeWait struct {
+	armed atomic.Bool
+	act   func()
+}
+
+func (h *beforeWait) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (h *beforeWait) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (h *beforeWait) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if h.armed.Load() && slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Name() == "wait" }) {
+			h.act()
+		}
+		return next(ctx, cmds)
+	}
 }
 
 // TestAMoveNeedsEveryReplica: a hold that a replica of the giver may not have is
