@@ -96,7 +96,7 @@ type About struct {
 	Waiting map[string]Waiting    `json:"waiting,omitempty"` // the same by workload, of the first of them
 	Mirror  MirrorAbout           `json:"mirror"`
 	Shadow  map[string]ShadowRead `json:"shadow_reads,omitempty"` // by workload
-	Differ  []string              `json:"differing,omitempty"`    // keys of the last reads that differed
+	Differ  []string              `json:"differing,omitempty"`    // workload and HashKey of the last reads that differed
 	Latency [2]Latency            `json:"latency"`                // of the last minute
 }
 

@@ -100,44 +100,9 @@ func (r *mirror) dirty() (n int) {
 	return n
 }
 
-const (
-	// waitingLooked bounds the keys that are looked at for a Waiting, by shard: a
-	// millisecond.
-	waitingLooked = 10_000
-
-	// waitingNames bounds the names in a Waiting.
-	waitingNames = 10
-)
-
-// A Waiting tells of keys of one workload that were written on the side that
-// answers for them and are not known to be on the other: what would be lost with it.
-type Waiting struct {
-	Keys  int       `json:"keys"`
-	Since time.Time `json:"since,omitzero"` // of the one that has waited longest, by the clock of who tells it
-	Names []string  `json:"names,omitempty"`
-}
-
-// Add counts a key that has waited since a time.
-func (w Waiting) Add(key string, since time.Time) Waiting {
-	if w.Keys == 0 || since.Before(w.Since) {
-		w.Since = since.UTC()
-	}
-	if w.Keys++; len(w.Names) < waitingNames {
-		w.Names = append(w.Names, key)
-	}
-	return w
-}
-
-// Join adds what another tells.
-func (w Waiting) Join(o Waiting) Waiting {
-	if w.Keys == 0 || o.Keys > 0 && o.Since.Before(w.Since) {
-		w.Since = o.Since
-	}
-	w.Keys += o.Keys
-	w.Names = append(w.Names, o.Names...)
-	w.Names = w.Names[:min(len(w.Names), waitingNames)]
-	return w
-}
+// waitingLooked bounds the keys that are looked at for a Waiting, by shard: a
+// millisecond.
+const waitingLooked = 10_000
 
 // waiting tells by workload what waits to be copied.
 func (r *mirror) waiting() map[string]Waiting {

@@ -31,7 +31,7 @@ const (
 	// shadowBound bounds one repeated read.
 	shadowBound = 5 * time.Second
 
-	// shadowExamples is how many names of keys that differed are remembered.
+	// shadowExamples is how many of the keys that differed are remembered.
 	shadowExamples = 5
 )
 
@@ -47,7 +47,7 @@ type shadow struct {
 	by        []shadowCounts // by workload
 
 	mu       sync.Mutex
-	examples []string // newest last
+	examples []string // workloads and hashes of keys, newest last
 }
 
 type shadowCounts struct {
@@ -190,8 +190,8 @@ func (s *shadow) settle(ctx context.Context, pools [2]*pool, job shadowRead, bef
 	counts.recent.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !slices.Contains(s.examples, job.keys[0]) {
-		s.examples = append(s.examples, job.keys[0])
+	if name := s.m.plan.names[job.workload] + " #" + HashKey(job.keys[0]); !slices.Contains(s.examples, name) {
+		s.examples = append(s.examples, name)
 		s.examples = s.examples[max(0, len(s.examples)-shadowExamples):]
 	}
 }

@@ -93,7 +93,7 @@ func riskTable(w io.Writer, r coordinator.Risk) {
 	}{{"not copied yet by the app", r.Members}, {"changed, and not compared since", r.Coordinator}} {
 		for _, name := range sorted(part.by) {
 			x := part.by[name]
-			fmt.Fprintf(w, "may be lost\t%s: %s %s, since %s: %s\n", name, counted(x.Keys, "key"), part.who, x.Since.UTC().Format(time.RFC3339), keyNames(x))
+			fmt.Fprintf(w, "may be lost\t%s: %s %s, since %s: %s\n", name, counted(x.Keys, "key"), part.who, x.Since.UTC().Format(time.RFC3339), hashes(x))
 		}
 	}
 	if r.Dropped > 0 {
@@ -107,10 +107,10 @@ func riskTable(w io.Writer, r coordinator.Risk) {
 	}
 }
 
-func keyNames(x migrate.Waiting) string {
-	out := make([]string, len(x.Names))
-	for i, name := range x.Names {
-		out[i] = fmt.Sprintf("%q", name)
+func hashes(x migrate.Waiting) string {
+	out := make([]string, len(x.Hashes))
+	for i, hash := range x.Hashes {
+		out[i] = "#" + hash
 	}
 	if more := x.Keys - len(out); more > 0 {
 		out = append(out, fmt.Sprintf("and %d more", more))

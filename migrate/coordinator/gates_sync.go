@@ -62,7 +62,7 @@ func (b *bench) holdGate() {
 		v := b.t.syncer.view.Load()
 		large, key := b.t.syncer.large.inHold(func(key string) bool { return v.moves(key, b.goal) })
 		if need += large; key != "" {
-			also = fmt.Sprintf("; large keys that the app keeps writing take %v of it, %.40q the most", large.Round(time.Millisecond), key)
+			also = fmt.Sprintf("; large keys that the app keeps writing take %v of it, %s the most", large.Round(time.Millisecond), v.alias(key))
 		}
 		if b.t.syncer.full() {
 			need, hold = b.t.fullPass(), b.care.MaxHold

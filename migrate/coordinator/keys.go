@@ -8,6 +8,7 @@ import (
 
 	"github.com/transload/transload/internal/keysync"
 	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/migrate"
 )
 
 // A tally counts what became of keys that were compared.
@@ -99,7 +100,7 @@ func (t *term) copyBy(ctx context.Context, by copyFunc, from protocol.Side, keys
 			continue
 		}
 		if r.Action != keysync.None {
-			t.log.Debug("key repaired", "op", "sync", "key", r.Key, "diff", r.Diff.String(), "from", from.String())
+			t.log.Debug("key repaired", "op", "sync", "key", migrate.HashKey(r.Key), "diff", r.Diff.String(), "from", from.String())
 		}
 	}
 	return n, left, err

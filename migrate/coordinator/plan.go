@@ -138,6 +138,11 @@ type view struct {
 	rec [3]protocol.Record
 }
 
+// alias stands for a key where people look: its name may be personal.
+func (v *view) alias(key string) string {
+	return v.router.Workload(key) + " #" + migrate.HashKey(key)
+}
+
 // authority returns the side that answers for a key, or None while that is
 // being decided.
 func (v *view) authority(key string) protocol.Side {

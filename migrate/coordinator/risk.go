@@ -53,7 +53,7 @@ func (r Risk) figures() map[string]string {
 		for w, x := range by {
 			f["may_be_lost_"+w+"_by_"+who] = strconv.Itoa(x.Keys)
 			f["since_"+w+"_by_"+who] = x.Since.UTC().Format(time.RFC3339)
-			f["keys_"+w+"_by_"+who] = strings.Join(x.Names, " ")
+			f["hashes_"+w+"_by_"+who] = strings.Join(x.Hashes, " ")
 		}
 	}
 	if r.Dropped > 0 {
