@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/transload/transload/internal/protocol"
 )
@@ -18,46 +19,100 @@ type desk struct {
 	wg   sync.WaitGroup
 
 	mu      sync.Mutex
-	known   map[string]*job // by request id
-	running *job            // nil, or what has the turn
+	known   map[string]*job      // by request id
+	strays  map[string]time.Time // when fields were first seen that nobody here knows
+	present map[*job]struct{}    // what runs or waits for its turn
+	running *job                 // nil, or what has the turn
 }
 
 func newDesk(t *term) *desk {
-	return &desk{t: t, turn: make(chan struct{}, 1), known: map[string]*job{}}
+	return &desk{t: t, turn: make(chan struct{}, 1), known: map[string]*job{}, strays: map[string]time.Time{}, present: map[*job]struct{}{}}
 }
 
 // errSuperseded ends a verb in favour of another.
 var errSuperseded = errors.New("coordinator: a verb was asked for that does not wait")
 
-// do runs a verb when those before it are over. A rollback does not wait: it
-// ends a cutover that runs, which goes back to the state before its step. Nor does
-// giving a side up: what runs needs both.
+// do runs a verb when those before it are over, and says so while it waits. A
+// preview does not wait: it changes nothing. Nor does a rollback wait for cutovers:
+// one that runs goes back to the state before its step, one that waits for its turn
+// does not begin. Giving a side up ends everything: what is there needs both.
 func (d *desk) do(ctx context.Context, j *job, f func(context.Context) error) error {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	j.mu.Lock()
-	j.end = end
-	j.mu.Unlock()
-	d.mu.Lock()
-	if r := d.running; r != nil && (j.verb == giveUpVerb || j.verb == "rollback" && r.verb == "cutover") {
-		r.cancel(errSuperseded)
+	j.begin(end)
+	if previews[j.verb] {
+		return f(ctx)
 	}
-	d.mu.Unlock()
+	d.enter(j)
+	defer d.leave(j)
+	if err := d.await(ctx, j); err != nil {
+		return err
+	}
+	defer func() { <-d.turn }()
+	d.run(j)
+	defer d.run(nil)
+	return f(ctx)
+}
+
+// enter makes what is there already give way to a verb.
+func (d *desk) enter(j *job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for one := range d.present {
+		if one.yields(j) {
+			one.cancel(errSuperseded)
+		}
+	}
+	d.present[j] = struct{}{}
+}
+
+func (d *desk) leave(j *job) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.present, j)
+}
+
+// await waits for a verb's turn.
+func (d *desk) await(ctx context.Context, j *job) error {
 	select {
 	case d.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	d.say(j, Progress{Stage: j.verb, Text: "waits for its turn: " + d.doing()})
+	select {
+	case d.turn <- struct{}{}:
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	defer func() { <-d.turn }()
+}
+
+// doing tells people which verb runs, and for whom.
+func (d *desk) doing() string {
+	switch verb, asker := d.current(); {
+	case verb == "":
+		return "another verb is just ending"
+	case asker == "":
+		return verb + " is carried out"
+	default:
+		return verb + " is carried out for " + asker
+	}
+}
+
+// say tells whoever asked for a verb how it goes.
+func (d *desk) say(j *job, p Progress) {
+	if j.asker == "" {
+		d.t.c.opts.Progress(p)
+		return
+	}
+	j.say(p)
+}
+
+func (d *desk) run(j *job) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.running = j
-	d.mu.Unlock()
-	defer func() {
-		d.mu.Lock()
-		d.running = nil
-		d.mu.Unlock()
-	}()
-	return f(ctx)
 }
 
 // serve looks for requests until ctx is done. It returns when nothing that was
@@ -80,7 +135,10 @@ func (d *desk) look(ctx context.Context, s protocol.Side) {
 	if err != nil {
 		return // asked again in a moment
 	}
-	d.forget(s, fields)
+	d.forget(s, fields, time.Now())
+	if old := d.stale(s, fields, time.Now()); len(old) > 0 {
+		_ = sd.client.HDel(ask, sd.store.Keys().Requests, old...).Err() // tried again at the next look
+	}
 	for field, text := range fields {
 		switch {
 		case strings.HasPrefix(field, askField):
@@ -89,18 +147,6 @@ func (d *desk) look(ctx context.Context, s protocol.Side) {
 			}
 		case strings.HasPrefix(field, cancelField):
 			d.cancel(field[len(cancelField):])
-		}
-	}
-}
-
-// forget drops the answers that their askers have taken off the side. The ids are
-// kept: a side that fails over may bring back a request that was carried out.
-func (d *desk) forget(s protocol.Side, fields map[string]string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for id, j := range d.known {
-		if _, asked := fields[askField+id]; !asked && j.side == s {
-			j.drop()
 		}
 	}
 }
@@ -136,18 +182,19 @@ func (d *desk) take(ctx context.Context, s protocol.Side, id, text string) {
 		var wg sync.WaitGroup
 		over := make(chan struct{})
 		wg.Go(func() { d.tell(ctx, over, id, j) })
-		res, err := d.run(ctx, j, r)
+		res, err := d.obey(ctx, j, r)
 		j.mu.Lock()
 		j.ans.Done, j.ans.Fault, j.dirty = true, faultOf(err), true
 		j.ans.Result, _ = json.Marshal(res) // results are plain values
 		j.mu.Unlock()
 		close(over)
 		wg.Wait()
+		j.ended(time.Now())
 	})
 }
 
-// run carries out a verb for another process.
-func (d *desk) run(ctx context.Context, j *job, r request) (res any, err error) {
+// obey carries out a verb for another process.
+func (d *desk) obey(ctx context.Context, j *job, r request) (res any, err error) {
 	v, ok := verbs[r.Verb]
 	if !ok {
 		return nil, refuse("request", "use the same version of the migrate command everywhere", "the coordinator that runs does not know %q", r.Verb)

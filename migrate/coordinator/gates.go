@@ -128,8 +128,11 @@ func (c *Coordinator) look(ctx context.Context, t *term, from protocol.Side, goa
 	return b, nil
 }
 
-// streams asks the streams that move for their groups, as it is done in a hold.
+// streams asks the streams that move for their groups, as it is done in a hold. A
+// preview may do so beside a move, which has the connections to itself at times.
 func (b *bench) streams(ctx context.Context) error {
+	b.t.syncer.batches.RLock()
+	defer b.t.syncer.batches.RUnlock()
 	began := time.Now()
 	groups, err := b.t.syncer.grouped(ctx, b.t.syncer.streamsOf(b.goal))
 	b.groups, b.asking = len(groups), time.Since(began)

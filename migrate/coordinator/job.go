@@ -21,12 +21,26 @@ type job struct {
 	side  protocol.Side // on which it was asked for, by another process
 
 	mu    sync.Mutex
+	over  time.Time               // when its answer was written for good; zero before
+	gone  time.Time               // when its request was first seen to be off the side
 	end   context.CancelCauseFunc // ends it; nil before it has begun
 	ans   answer
 	dirty bool // ans has changed since it was written
 }
 
 func newJob(verb, asker string) *job { return &job{verb: verb, asker: asker} }
+
+// begin gives a job what ends it.
+func (j *job) begin(end context.CancelCauseFunc) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.end = end
+}
+
+// yields reports whether a job ends in favour of one that is asked for.
+func (j *job) yields(to *job) bool {
+	return to.verb == giveUpVerb || to.verb == "rollback" && j.verb == "cutover"
+}
 
 // cancel ends a job, for a reason.
 func (j *job) cancel(why error) {
@@ -43,13 +57,10 @@ func (j *job) done() bool {
 	return j.ans.Done
 }
 
-// drop frees the answer of a job that is over.
-func (j *job) drop() {
+func (j *job) ended(now time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.ans.Done && !j.dirty {
-		j.ans = answer{Done: true}
-	}
+	j.over = now
 }
 
 // tell writes a job's answer as it changes, and once more when it is over: its asker
@@ -115,9 +126,13 @@ func (d *desk) progress(p Progress) {
 	d.mu.Lock()
 	j := d.running
 	d.mu.Unlock()
-	if j == nil {
-		return
+	if j != nil {
+		j.say(p)
 	}
+}
+
+// say puts a line into a job's answer.
+func (j *job) say(p Progress) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.ans.Lines++

@@ -30,7 +30,7 @@ func (p Preview) Err() error { return shut(p.Gates) }
 func (c *Coordinator) PreviewCutover(ctx context.Context, req CutoverRequest) (Preview, error) {
 	req.Care = req.fill(c.opts)
 	if c.running(ctx) {
-		return follow[Preview](ctx, c, "preview cutover", req)
+		return follow[Preview](ctx, c, previewCutover, req)
 	}
 	return c.previewCutover(ctx, nil, req)
 }
@@ -39,7 +39,7 @@ func (c *Coordinator) PreviewCutover(ctx context.Context, req CutoverRequest) (P
 func (c *Coordinator) PreviewRollback(ctx context.Context, req RollbackRequest) (Preview, error) {
 	req.Care = req.fill(c.opts)
 	if c.running(ctx) {
-		return follow[Preview](ctx, c, "preview rollback", req)
+		return follow[Preview](ctx, c, previewRollback, req)
 	}
 	return c.previewRollback(ctx, nil, req)
 }

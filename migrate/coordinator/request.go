@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/transload/transload/internal/control"
 	"github.com/transload/transload/internal/protocol"
 )
@@ -129,6 +131,8 @@ type asking struct {
 	id   string
 	to   string // whom it asks
 	seen int    // lines of progress handed on
+
+	looked time.Time // last, by the wall clock: a machine that sleeps stops the other
 }
 
 // leader returns who holds the lock now: on the source, or on the target if the
@@ -203,9 +207,14 @@ func (a *asking) wait(ctx context.Context) (answer, error) {
 	defer cancel()
 	leave := ctx.Done()
 	for {
+		slept := a.stoodStill()
 		ans, err := a.look(patient)
 		if err == nil && ans.Done {
 			return ans, nil
+		}
+		if slept > answerKept && errors.Is(err, redis.Nil) {
+			return ans, fmt.Errorf("coordinator: this process stood still for %v, and answers are kept for %v; `migrate status --events` tells what became of it",
+				slept.Round(time.Second), answerKept)
 		}
 		if err := w.look(patient); err != nil {
 			if last, e := a.look(patient); e == nil && last.Done { // written right before it ended
@@ -226,6 +235,16 @@ func (a *asking) wait(ctx context.Context) (answer, error) {
 		case <-time.After(requestEvery):
 		}
 	}
+}
+
+// stoodStill is how long it has not looked for the answer.
+func (a *asking) stoodStill() (d time.Duration) {
+	now := time.Now().Round(0)
+	if !a.looked.IsZero() {
+		d = now.Sub(a.looked)
+	}
+	a.looked = now
+	return d
 }
 
 // look reads the answer, and hands on what it says of progress. The coordinator

@@ -1,8 +1,10 @@
 package coordinator
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -72,10 +74,32 @@ func TestHandOver(t *testing.T) {
 		t.Fatalf("rollback: got %+v, %v; want shadow", back, err)
 	}
 	a.verdict(t, s.source)
+	swept(t, leader(t, shadow))
+	slept := &asking{c: other, id: "x", looked: time.Now().Add(-2 * answerKept)}
+	if _, err := slept.wait(t.Context()); err == nil || !strings.Contains(err.Error(), "stood still") {
+		t.Errorf("an asker that slept: got %v; want that its answer is gone", err)
+	}
 }
 
-// TestRollbackEndsCutover asks for a rollback while a cutover waits between two
-// steps.
+// swept wants what nobody takes off the sides to be taken off by the coordinator.
+func swept(t *testing.T, lead *term) {
+	t.Helper()
+	sd := lead.sides[protocol.Target]
+	const field = answerField + "of another day"
+	if err := sd.client.HSet(t.Context(), sd.store.Keys().Requests, field, "{}").Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() bool {
+		lead.desk.mu.Lock()
+		lead.desk.strays["target "+field] = time.Now().Add(-2 * answerKept)
+		lead.desk.mu.Unlock()
+		fields, err := sd.client.HKeys(t.Context(), sd.store.Keys().Requests).Result()
+		return err == nil && slices.Equal(fields, []string{liveField})
+	})
+}
+
+// TestRollbackEndsCutover asks for a rollback while one cutover waits between two
+// steps and another for its turn. Nor does the rollback's dry run wait for either.
 func TestRollbackEndsCutover(t *testing.T) {
 	t.Parallel()
 	s := pair(t)
@@ -84,19 +108,46 @@ func TestRollbackEndsCutover(t *testing.T) {
 	first := coordinate(t, s)
 	eventually(t, func() bool { return phaseOf(t, first) == protocol.Shadow })
 	stop()
-	ended := make(chan error, 1)
+	ended, queued := make(chan error, 1), make(chan error, 1)
 	go func() {
 		_, err := first.Cutover(t.Context(), CutoverRequest{To: []int{10, 100}, Every: longestHold * 100})
 		ended <- err
 	}()
 	other := coordinate(t, s)
 	eventually(t, func() bool { return phaseOf(t, other) == protocol.Cutover })
-	back, err := other.Rollback(t.Context(), RollbackRequest{})
+	told := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(told) })
+	second := coordinate(t, s, func(o *Options) {
+		o.Progress = func(p Progress) {
+			if p.Text == "waits for its turn: cutover is carried out" {
+				tell()
+			}
+		}
+	})
+	go func() {
+		_, err := second.Cutover(t.Context(), CutoverRequest{To: []int{100}})
+		queued <- err
+	}()
+	select {
+	case <-told:
+	case <-time.After(60 * time.Second):
+		t.Fatal("the second cutover was not told that it waits")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	pre, err := other.PreviewRollback(ctx, RollbackRequest{})
+	if err != nil || len(pre.Steps) != 1 {
+		t.Errorf("dry run: got %+v, %v; want one step, beside the cutover", pre, err)
+	}
+	back, err := other.Rollback(ctx, RollbackRequest{})
 	if err != nil || back.Phase != protocol.Shadow {
 		t.Errorf("rollback: got %+v, %v; want shadow", back, err)
 	}
 	if err := <-ended; !errors.Is(err, errSuperseded) {
 		t.Errorf("cutover: got %v; want %v", err, errSuperseded)
+	}
+	if err := <-queued; err == nil || err.Error() != errSuperseded.Error() {
+		t.Errorf("cutover that waited: got %v; want %v", err, errSuperseded)
 	}
 }
 

@@ -16,10 +16,18 @@ func init() {
 		"finish":   verb((*term).finish),
 		giveUpVerb: verb((*term).giveUp),
 
-		"preview cutover":  verb((*term).previewCutover),
-		"preview rollback": verb((*term).previewRollback),
+		previewCutover:  verb((*term).previewCutover),
+		previewRollback: verb((*term).previewRollback),
 	}
 }
+
+const (
+	previewCutover  = "preview cutover"
+	previewRollback = "preview rollback"
+)
+
+// previews are the verbs that only look.
+var previews = map[string]bool{previewCutover: true, previewRollback: true}
 
 // verb makes a method of a term one that can be asked for from afar.
 func verb[A, R any](f func(*term, context.Context, A) (R, error)) func(context.Context, *term, json.RawMessage) (any, error) {
