@@ -1,0 +1,159 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/breaker"
+)
+
+const (
+	workload = "queue"
+
+	// announceEach is how often a client says that a queue exists, which asynq says
+	// once in the life of a process: a Redis that has lost it would never hear of it
+	// again, and tools that list the queues would show none.
+	announceEach = time.Minute
+
+	allQueues = "asynq:queues"
+)
+
+// Options say how a client enqueues. Zero fields mean the default.
+type Options struct {
+	// Budget is how long Enqueue tries while Redis does not answer; its context may
+	// end that earlier. The default is 5s, in which Sentinel's usual failover is over.
+	Budget time.Duration
+	// Confirm is how long a Replicated job waits for a replica, beyond Budget. The
+	// default is 500ms.
+	Confirm time.Duration
+	// Outbox takes the jobs that Redis does not within Budget: see NewOutbox. The
+	// default is none: they are ErrUnavailable.
+	Outbox *Outbox
+	// Old is a Redis that is being drained: nothing is enqueued there, jobs with a key
+	// that are there are Duplicates, and Pause, Resume and Cancel reach it too. See
+	// Drained. The default is none.
+	Old redis.UniversalClient
+	// Logger takes what a human should look at (Warn). It never gets a payload or a
+	// key. The default discards.
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Budget == 0 {
+		o.Budget = 5 * time.Second
+	}
+	if o.Confirm == 0 {
+		o.Confirm = 500 * time.Millisecond
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if o.Budget < time.Millisecond {
+		err = fmt.Errorf("%w: Budget: %v is under 1ms", ErrOption, o.Budget)
+	}
+	if o.Confirm < time.Millisecond {
+		err = errors.Join(err, fmt.Errorf("%w: Confirm: %v is under 1ms", ErrOption, o.Confirm))
+	}
+	return o, err
+}
+
+// A Client enqueues jobs, and looks after queues. It is safe for concurrent use.
+// Make one a process, with NewClient, and end it with Close.
+type Client struct {
+	redis    redis.UniversalClient
+	opt      Options
+	recorder *recorder
+	policy   *policy
+	breaker  *breaker.Breaker
+	meter    *meter
+
+	mu        sync.Mutex
+	announced map[string]time.Time // queues, and when
+}
+
+// NewClient checks the options and makes a Client on any client: plain in any mode,
+// or migrating. It dials nothing. The redis client stays the caller's, who closes it
+// after the Client.
+func NewClient(c redis.UniversalClient, o Options) (*Client, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		return nil, fmt.Errorf("%w: there is no client: give NewClient what topology.Open returned", ErrOption)
+	}
+	return &Client{redis: c, opt: o, recorder: newRecorder(), policy: newPolicy(c, o.Logger), meter: newMeter(),
+		breaker: breaker.New("redis", []string{workload}, o.Logger), announced: map[string]time.Time{}}, nil
+}
+
+// Close ends the client. Nothing is under way after it but what was called before.
+func (c *Client) Close() error { return c.recorder.close() }
+
+// enqueue settles entries, in their order.
+func (c *Client) enqueue(ctx context.Context, entries []*entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	calls := make([]*call, len(entries))
+	for i, e := range entries {
+		var err error
+		if calls[i], err = c.recorder.record(e); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	err := c.deliver(ctx, calls)
+	c.meter.enqueued(entries, began)
+	if err != nil && c.opt.Outbox != nil && errors.Is(err, ErrUnavailable) {
+		return c.store(ctx, calls, err)
+	}
+	return err
+}
+
+// store puts what Redis has not answered for into the outbox.
+func (c *Client) store(ctx context.Context, calls []*call, why error) error {
+	var left []*entry
+	for _, x := range calls {
+		if !x.done {
+			left = append(left, x.entry)
+		}
+	}
+	if err := c.opt.Outbox.add(ctx, c.opt.Outbox.db, left); err != nil {
+		return fmt.Errorf("%w; and the outbox: %w", why, err)
+	}
+	c.opt.Logger.Warn("redis does not answer: jobs were stored in the outbox", "workload", workload, "op", "enqueue", "jobs", len(left), "err", why)
+	return nil
+}
+
+// announce says that queues exist.
+func (c *Client) announce(ctx context.Context, calls []*call) error {
+	now := time.Now()
+	var names []any
+	c.mu.Lock()
+	for _, x := range calls {
+		if q := x.entry.queue; now.Sub(c.announced[q]) > announceEach {
+			names = append(names, q)
+			c.announced[q] = now
+		}
+	}
+	c.mu.Unlock()
+	if len(names) == 0 {
+		return nil
+	}
+	err := c.redis.SAdd(ctx, allQueues, names...).Err()
+	if err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, q := range names {
+			delete(c.announced, q.(string))
+		}
+	}
+	return err
+}

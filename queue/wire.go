@@ -1,0 +1,164 @@
+package queue
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// tryFor bounds one command of asynq's, which sends them without a deadline.
+	tryFor = 5 * time.Second
+
+	// dequeuePause is how long a worker that got an error waits, and up to as long
+	// again: asynq asks at once, as fast as the processor can.
+	dequeuePause = 150 * time.Millisecond
+)
+
+// A wire is the client on which asynq's server runs. It knows three of asynq's
+// scripts by their keys, and passes on all else:
+//
+//   - dequeue is sent once: sent again after a lost reply it would take a second job,
+//     and leave the first to its lease;
+//   - acknowledgements are sent until they are answered or the lease is over. That is
+//     the gate: asynq's own second try is broken, and the job would run again. One that
+//     gives back a job which another run has finished is not sent;
+//   - the list of jobs with leases that are over is empty. The sweeper looks after
+//     these, without counting an attempt.
+type wire struct {
+	redis.UniversalClient
+	finished *finished
+	meter    *meter
+}
+
+// EvalSha is a script by its name.
+func (w *wire) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	return w.run(ctx, "evalsha", sha, keys, args)
+}
+
+// Eval is a script that the server does not know.
+func (w *wire) Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd {
+	return w.run(ctx, "eval", text, keys, args)
+}
+
+func (w *wire) run(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
+	switch roleOf(keys) {
+	case dequeues:
+		return w.dequeue(ctx, verb, script, keys, args)
+	case settles:
+		return w.gate(ctx, w.finished.taken(keys, args), verb, script, keys, args)
+	case givesBack:
+		if w.finished.claims(keys, args) {
+			return okay(ctx)
+		}
+		return w.gate(ctx, jobRef{}, verb, script, keys, args)
+	case listsExpired:
+		none := redis.NewCmd(ctx)
+		none.SetVal([]any{})
+		return none
+	}
+	cmd := newScriptCmd(ctx, verb, script, keys, args)
+	_ = w.Process(ctx, cmd)
+	return cmd
+}
+
+// A role is what a script of asynq's does.
+type role uint8
+
+const (
+	other role = iota
+	dequeues
+	settles   // done, complete
+	givesBack // retry, archive, requeue
+	listsExpired
+)
+
+// roleOf tells a script by its keys, which have asynq's names in asynq's order.
+func roleOf(keys []string) role {
+	is := func(i int, part string) bool { return i < len(keys) && strings.HasSuffix(keys[i], "}:"+part) }
+	switch {
+	case len(keys) == 4 && is(0, "pending") && is(1, "paused"):
+		return dequeues
+	case is(0, "active") && is(1, "lease") && is(2, "pending"), is(1, "active") && is(2, "lease"):
+		return givesBack
+	case is(0, "active") && is(1, "lease"):
+		return settles
+	case len(keys) == 1 && is(0, "lease"):
+		return listsExpired
+	}
+	return other
+}
+
+func newScriptCmd(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, verb, script, len(keys))
+	for _, k := range keys {
+		all = append(all, k)
+	}
+	cmd := redis.NewCmd(ctx, append(all, args...)...)
+	cmd.SetFirstKeyPos(3)
+	return cmd
+}
+
+// once is a command that go-redis and the migrating client do not send again.
+type once struct{ *redis.Cmd }
+
+// NoRetry tells them.
+func (once) NoRetry() bool { return true }
+
+func (w *wire) dequeue(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
+	cmd := newScriptCmd(ctx, verb, script, keys, args)
+	err := w.Process(ctx, once{cmd})
+	if err != nil && !answered(err) && !redis.HasErrorPrefix(err, "NOSCRIPT") {
+		w.meter.dequeueErrors.Inc()
+		time.Sleep(dequeuePause + rand.N(dequeuePause)) // holds up asynq's one loop, as is wanted
+	}
+	return cmd
+}
+
+// gate sends an acknowledgement until it is answered. A script that says NOT FOUND has
+// been carried out before, its reply lost, or the job is not where it was left: a
+// failover has taken it back, or a sweeper has. If it was run with success, it is
+// finished all the same.
+func (w *wire) gate(ctx context.Context, job jobRef, verb, script string, keys []string, args []any) *redis.Cmd {
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		cmd, err := w.try(ctx, verb, script, keys, args)
+		switch {
+		case err == nil:
+			w.finished.settled(job)
+			return cmd
+		case redis.HasErrorPrefix(err, "NOT FOUND") || redis.HasErrorPrefix(err, "INTERNAL"):
+			w.finished.ours(job)
+			w.meter.acksLate.Inc()
+			return okay(ctx)
+		case answered(err) || redis.HasErrorPrefix(err, "NOSCRIPT"):
+			w.finished.ours(job)
+			return cmd
+		}
+		w.meter.acksHeld.Inc()
+		if !sleep(ctx, wait) {
+			w.finished.ours(job)
+			return okay(ctx)
+		}
+	}
+}
+
+func (w *wire) try(ctx context.Context, verb, script string, keys []string, args []any) (*redis.Cmd, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
+	cmd := newScriptCmd(ctx, verb, script, keys, args)
+	return cmd, w.Process(ctx, cmd)
+}
+
+// okay is said to asynq where it can do nothing: to try again with a context that is
+// over is all that it would.
+func okay(ctx context.Context) *redis.Cmd {
+	cmd := redis.NewCmd(ctx)
+	cmd.SetVal("OK")
+	return cmd
+}
