@@ -175,7 +175,9 @@ type breach struct {
 	lost          atomic.Int64
 }
 
-func (b *breach) set(p *atomic.Pointer[func(redis.Cmder) bool], f func(redis.Cmder) bool) { p.Store(&f) }
+func (b *breach) set(p *atomic.Pointer[func(redis.Cmder) bool], f func(redis.Cmder) bool) {
+	p.Store(&f)
+}
 
 func (b *breach) hits(p *atomic.Pointer[func(redis.Cmder) bool], cmd redis.Cmder) bool {
 	f := p.Load()

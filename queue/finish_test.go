@@ -1,0 +1,406 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A job is finished while Redis does not answer to its acknowledgement: it is
+// acknowledged when Redis does, and not run again.
+func TestGate(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]Option{"deleted": nil, "retained": {Retain(time.Hour)}, "unique": {Unique(time.Hour)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _ := mini(t)
+			b := &breach{}
+			r.AddHook(b)
+			c, s := clientOn(t, r, patient()), serverOn(t, r, quick("parcels"))
+			runs := newTally()
+			handled(t, s, ship, func(_ context.Context, p parcel, _ Meta) error { runs.add(p.To); return nil })
+			run(t, s)
+			b.set(&b.before, isAck)
+			job := sent(t, c, ship, parcel{To: "Kyiv"}, opts...)
+			eventually(t, func() error {
+				if n := b.lost.Load(); n < 4 {
+					return fmt.Errorf("%d acknowledgements were lost; want 4", n)
+				}
+				return nil
+			})
+			b.set(&b.before, func(redis.Cmder) bool { return false })
+			settled(t, c, job, name == "retained")
+			if n := runs.of("Kyiv"); n != 1 {
+				t.Errorf("it was run %d times; want once", n)
+			}
+		})
+	}
+}
+
+// settled waits until a job is done, and sees that its queue is clean.
+func settled(t *testing.T, c *Client, job Receipt, retained bool) {
+	t.Helper()
+	if retained {
+		is(t, c, "parcels", job.ID, Completed)
+	} else {
+		gone(t, c, "parcels", job.ID)
+	}
+	info := only(t, c)
+	if info.Active != 0 || info.Processed != 1 || info.Failed != 0 {
+		t.Errorf("got %+v; want one job processed", info)
+	}
+	if n := c.redis.ZCard(t.Context(), queueKey("parcels", "lease")).Val(); n != 0 {
+		t.Errorf("got %d leases; want none", n)
+	}
+	if keys := c.redis.Keys(t.Context(), "*unique*").Val(); len(keys) != 0 {
+		t.Errorf("got the locks %v; want none", keys)
+	}
+}
+
+func only(t *testing.T, c *Client) QueueInfo {
+	t.Helper()
+	infos, err := c.Queues(t.Context())
+	if err != nil || len(infos) != 1 {
+		t.Fatalf("got %+v, %v; want one queue", infos, err)
+	}
+	return infos[0]
+}
+
+// An acknowledgement is carried out and its reply lost. It is sent again, and finds
+// nothing.
+func TestAcknowledgedTwice(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]Option{"deleted": nil, "retained": {Retain(time.Hour)}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _ := mini(t)
+			b := &breach{}
+			r.AddHook(b)
+			c, s := clientOn(t, r, patient()), serverOn(t, r, quick("parcels"))
+			handled(t, s, ship, func(context.Context, parcel, Meta) error { return nil })
+			b.set(&b.after, func(cmd redis.Cmder) bool { return isAck(cmd) && b.lost.Load() < 2 })
+			run(t, s)
+			job := sent(t, c, ship, parcel{To: "Kyiv"}, opts...)
+			settled(t, c, job, name == "retained")
+			eventually(t, func() error {
+				if n := s.sides[0].finished.size(); n != 0 {
+					return fmt.Errorf("%d jobs are kept as not settled", n)
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// takenBack puts an active job back as a failover does whose replica had not heard of
+// the dequeue.
+func takenBack(t *testing.T, r redis.UniversalClient, id string) {
+	t.Helper()
+	ctx := t.Context()
+	r.LRem(ctx, queueKey("parcels", "active"), 0, id)
+	r.ZRem(ctx, queueKey("parcels", "lease"), id)
+	r.HSet(ctx, taskKey("parcels", id), "state", "pending")
+	if err := r.RPush(ctx, queueKey("parcels", "pending"), id).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A failover takes a dequeue back while the handler runs. The job is finished all the
+// same, and not run again if it was not begun again meanwhile.
+func TestFinishedThoughTakenBack(t *testing.T) {
+	t.Parallel()
+	r, _ := mini(t)
+	cfg := quick("parcels")
+	cfg.Concurrency = 1 // nobody takes it meanwhile
+	c, s := clientOn(t, r, patient()), serverOn(t, r, cfg)
+	runs := newTally()
+	begun, end := make(chan struct{}, 2), make(chan struct{})
+	handled(t, s, ship, func(_ context.Context, p parcel, _ Meta) error {
+		runs.add(p.To)
+		begun <- struct{}{}
+		<-end
+		return nil
+	})
+	run(t, s)
+	job := sent(t, c, ship, parcel{To: "Kyiv"})
+	<-begun
+	takenBack(t, r, job.ID)
+	close(end)
+	settled(t, c, job, false)
+	if n := runs.of("Kyiv"); n != 1 {
+		t.Errorf("it was run %d times; want once", n)
+	}
+}
+
+// A job is run twice at a time, as a failover may have it. The first run ends well,
+// the second fails, and must not bring the job back.
+func TestFinishedWins(t *testing.T) {
+	t.Parallel()
+	r, _ := mini(t)
+	c, s := clientOn(t, r, patient()), serverOn(t, r, quick("parcels"))
+	begun := make(chan int, 3)
+	end := [4]chan struct{}{1: make(chan struct{}), 2: make(chan struct{}), 3: make(chan struct{})}
+	runs := newTally()
+	handled(t, s, ship, func(_ context.Context, p parcel, _ Meta) error {
+		n := runs.add(p.To)
+		begun <- n
+		<-end[n]
+		if n == 2 {
+			return errors.New("no")
+		}
+		return nil
+	})
+	run(t, s)
+	job := sent(t, c, ship, parcel{To: "Kyiv"}, MaxAttempts(1))
+	<-begun
+	takenBack(t, r, job.ID)
+	<-begun
+	close(end[1])
+	gone(t, c, "parcels", job.ID)
+	close(end[2])
+	close(end[3])
+	eventually(t, func() error {
+		if n := s.sides[0].finished.size(); n != 0 {
+			return fmt.Errorf("%d jobs are kept as not settled", n)
+		}
+		return nil
+	})
+	if info := only(t, c); info.Left()+info.Archived != 0 {
+		t.Errorf("got %+v; want nothing left of the job", info)
+	}
+}
+
+// finish.lua settles a job in every state, once, and never another one of its id.
+func TestFinishScript(t *testing.T) {
+	r, _ := mini(t)
+	finishScripts(t, r, "parcels-"+newNonce())
+}
+
+func finishScripts(t *testing.T, r redis.UniversalClient, queue string) {
+	ctx := t.Context()
+	c := clientOn(t, r, patient())
+	states := map[string]func(id string){
+		"pending":   func(string) {},
+		"scheduled": func(id string) { r.ZAdd(ctx, queueKey(queue, "scheduled"), redis.Z{Score: 1, Member: id}) },
+		"retry":     func(id string) { r.ZAdd(ctx, queueKey(queue, "retry"), redis.Z{Score: 1, Member: id}) },
+		"archived":  func(id string) { r.ZAdd(ctx, queueKey(queue, "archived"), redis.Z{Score: 1, Member: id}) },
+		"active": func(id string) {
+			r.LPush(ctx, queueKey(queue, "active"), id)
+			r.ZAdd(ctx, queueKey(queue, "lease"), redis.Z{Score: 1, Member: id})
+		},
+	}
+	for state, put := range states {
+		for _, retain := range []string{"0", "60"} {
+			id := newNonce()
+			sent(t, c, ship, parcel{To: state}, In(queue), WithID(id))
+			if state != "pending" {
+				r.LRem(ctx, queueKey(queue, "pending"), 0, id)
+			}
+			put(id)
+			r.HSet(ctx, taskKey(queue, id), "state", state)
+			msg := r.HGet(ctx, taskKey(queue, id), "msg").Val()
+			nonce := nonceIn(t, msg)
+			try := func(nonce, retain string) {
+				if err := settleJob(ctx, r, jobRef{queue, id}, finish{nonce: nonce, retain: retain}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			try(newNonce(), retain)
+			if got := r.HGet(ctx, taskKey(queue, id), "state").Val(); got != state {
+				t.Errorf("%s: another job of this id was settled: it is %q", state, got)
+			}
+			if state != "active" {
+				try("", retain)
+				if got := r.HGet(ctx, taskKey(queue, id), "state").Val(); got != state {
+					t.Errorf("%s: a job that is not ours was settled: it is %q", state, got)
+				}
+			}
+			try(nonce, retain)
+			try(nonce, retain) // twice
+			for _, part := range []string{"pending", "active"} {
+				if list := r.LRange(ctx, queueKey(queue, part), 0, -1).Val(); strings.Contains(strings.Join(list, " "), id) {
+					t.Errorf("%s: it is in %s", state, part)
+				}
+			}
+			for _, part := range []string{"lease", "scheduled", "retry", "archived"} {
+				if err := r.ZScore(ctx, queueKey(queue, part), id).Err(); !errors.Is(err, redis.Nil) {
+					t.Errorf("%s: it is in %s, %v", state, part, err)
+				}
+			}
+			got := r.HGet(ctx, taskKey(queue, id), "state").Val()
+			if want := map[string]string{"0": "", "60": "completed"}[retain]; got != want {
+				t.Errorf("%s: got state %q; want %q", state, got, want)
+			}
+		}
+	}
+	if n := r.Get(ctx, queueKey(queue, "processed")).Val(); n != "10" {
+		t.Errorf("got %s processed; want 10", n)
+	}
+}
+
+// nonceIn finds the nonce in asynq's message: it stands before "/0".
+func nonceIn(t *testing.T, msg string) string {
+	t.Helper()
+	at := strings.Index(msg, header)
+	slash := strings.LastIndex(msg, "/")
+	if at < 0 || slash < 32 {
+		t.Fatalf("no header in %q", msg)
+	}
+	return msg[slash-32 : slash]
+}
+
+// An outage outlasts the lease: asynq gives the job up, and it is settled all the
+// same when Redis answers.
+func TestLeaseEndsInOutage(t *testing.T) {
+	t.Parallel()
+	r, _ := mini(t)
+	b := &breach{}
+	r.AddHook(b)
+	c, s := clientOn(t, r, patient()), serverOn(t, r, quick("parcels"))
+	side := s.sides[0]
+	run(t, s)
+	job := sent(t, c, ship, parcel{To: "Kyiv"}, Delay(time.Hour))
+	nonce := nonceIn(t, r.HGet(t.Context(), taskKey("parcels", job.ID), "msg").Val())
+	b.set(&b.before, func(cmd redis.Cmder) bool { return cmd.Name() == "evalsha" || cmd.Name() == "eval" })
+	ref := jobRef{"parcels", job.ID}
+	side.finished.add(ref, finish{nonce: nonce, retain: "0"}) // the handler has ended, and asynq says nothing more
+	eventually(t, func() error {
+		if b.lost.Load() < 3 {
+			return errors.New("it was not tried three times")
+		}
+		return nil
+	})
+	if !side.finished.has(ref, nonce) {
+		t.Fatal("it was forgotten")
+	}
+	b.set(&b.before, func(redis.Cmder) bool { return false })
+	gone(t, c, "parcels", job.ID)
+}
+
+// A server that stops while Redis is away says what Redis does not know.
+func TestStopInOutage(t *testing.T) {
+	t.Parallel()
+	r, s := mini(t)
+	x := newSide(serverOn(t, r, quick("parcels")), r)
+	x.finished.add(jobRef{"parcels", "some-job"}, finish{})
+	s.SetError("LOADING it is away")
+	if err := x.end(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "some-job") {
+		t.Errorf("got %v; want ErrUnavailable, and the job's id", err)
+	}
+}
+
+// Jobs whose worker is gone are put back uncounted; what has no lease gets one first;
+// an id without a job is dropped; what is lost again and again is archived.
+func TestSweep(t *testing.T) {
+	r, _ := mini(t)
+	sweeps(t, r, "parcels-"+newNonce())
+}
+
+func sweeps(t *testing.T, r redis.UniversalClient, queue string) {
+	ctx := t.Context()
+	cfg := quick(queue)
+	cfg.Lost = 2
+	c, s := clientOn(t, r, patient()), serverOn(t, r, cfg).sides
+	side := s[0]
+	lease, active := queueKey(queue, "lease"), queueKey(queue, "active")
+	now := time.Now().Unix()
+	activate := func(id string, ends int64) {
+		r.LRem(ctx, queueKey(queue, "pending"), 0, id)
+		r.LPush(ctx, active, id)
+		r.HSet(ctx, taskKey(queue, id), "state", "active")
+		if ends != 0 {
+			r.ZAdd(ctx, lease, redis.Z{Score: float64(ends), Member: id})
+		}
+	}
+	lost := sent(t, c, ship, parcel{To: "lost"}, In(queue), MaxAttempts(1))
+	held := sent(t, c, ship, parcel{To: "held"}, In(queue))
+	orphan := sent(t, c, ship, parcel{To: "orphan"}, In(queue))
+	activate(lost.ID, now-60)
+	activate(held.ID, now+30)
+	activate(orphan.ID, 0)
+	activate("no-job", now-60)
+	r.Del(ctx, taskKey(queue, "no-job"))
+	sweep := func() {
+		t.Helper()
+		if err := side.sweep(ctx, queue); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sweep()
+	if job := is(t, c, queue, lost.ID, Pending); job.Attempts != 0 {
+		t.Errorf("got %+v; want no attempt counted", job)
+	}
+	is(t, c, queue, held.ID, Active)
+	is(t, c, queue, orphan.ID, Active)
+	if ends := r.ZScore(ctx, lease, orphan.ID).Val(); int64(ends) < now+20 {
+		t.Errorf("the orphan's lease ends in %vs; want 30", int64(ends)-now)
+	}
+	if list := r.LRange(ctx, active, 0, -1).Val(); len(list) != 2 {
+		t.Errorf("got %v active; want two", list)
+	}
+	activate(orphan.ID, now-60) // half a minute later
+	sweep()
+	is(t, c, queue, orphan.ID, Pending)
+	for range cfg.Lost {
+		activate(lost.ID, now-60)
+		sweep()
+	}
+	is(t, c, queue, lost.ID, Archived)
+	if err := c.Rerun(ctx, queue, lost.ID); err != nil {
+		t.Errorf("rerun: %v", err)
+	}
+}
+
+// Dequeues that fail are not repeated as fast as the processor can.
+func TestDequeueErrorsPause(t *testing.T) {
+	t.Parallel()
+	r, _ := mini(t)
+	b := &breach{}
+	r.AddHook(b)
+	s := serverOn(t, r, quick("parcels"))
+	b.set(&b.before, func(cmd redis.Cmder) bool { return isScript(cmd, dequeues) })
+	run(t, s)
+	eventually(t, func() error {
+		if b.lost.Load() < 2 {
+			return errors.New("nobody has asked twice")
+		}
+		return nil
+	})
+	was, began := b.lost.Load(), time.Now()
+	time.Sleep(time.Second) // what is measured
+	if n, most := b.lost.Load()-was, int64(time.Since(began)/dequeuePause)+1; n > most {
+		t.Errorf("it was asked %d times in a second; want %d at most", n, most)
+	}
+}
+
+func TestRoles(t *testing.T) {
+	q := func(parts ...string) (keys []string) {
+		for _, p := range parts {
+			keys = append(keys, queueKey("a", p))
+		}
+		return keys
+	}
+	for name, tt := range map[string]struct {
+		keys []string
+		want role
+	}{
+		"dequeue":                {q("pending", "paused", "active", "lease"), dequeues},
+		"done":                   {q("active", "lease", "t:1", "processed:x", "processed"), settles},
+		"complete":               {q("active", "lease", "completed", "t:1", "processed:x", "processed"), settles},
+		"requeue":                {q("active", "lease", "pending", "t:1"), givesBack},
+		"retry":                  {q("t:1", "active", "lease", "retry", "processed:x", "failed:x", "processed", "failed"), givesBack},
+		"expired":                {q("lease"), listsExpired},
+		"enqueue":                {q("t:1", "pending"), other},
+		"a queue of an odd name": {[]string{queueKey("x:lease", "pending")}, other},
+		"none":                   {nil, other},
+	} {
+		if got := roleOf(tt.keys); got != tt.want {
+			t.Errorf("%s: got %v; want %v", name, got, tt.want)
+		}
+	}
+}
