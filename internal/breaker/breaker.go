@@ -103,6 +103,7 @@ type circuit struct {
 	log            *slog.Logger
 	mu             sync.Mutex // one at a time renews
 	now            atomic.Pointer[two]
+	calm           atomic.Bool  // closed, and the last word was an answer
 	open           atomic.Bool  // or half-open: now is not closed
 	retry          atomic.Int64 // when it opened last, and openFor
 }
@@ -124,6 +125,7 @@ func (c *circuit) renew() {
 	})
 	c.now.Store(self)
 	c.open.Store(false)
+	c.calm.Store(true)
 }
 
 // changed is called under gobreaker's lock.
@@ -133,6 +135,7 @@ func (c *circuit) changed(from, to gobreaker.State) {
 	case gobreaker.StateClosed:
 		c.tellClosed()
 	case gobreaker.StateOpen:
+		c.calm.Store(false)
 		c.retry.Store(time.Now().Add(openFor).UnixNano())
 		if from == gobreaker.StateClosed {
 			c.log.Warn("breaker opened: commands fail at once until the side answers", "side", c.side, "workload", c.workload)
@@ -144,7 +147,44 @@ func (c *circuit) tellClosed() {
 	c.log.Info("breaker closed: the side answers", "side", c.side, "workload", c.workload)
 }
 
+// do runs f. While all is calm there is nothing to ask gobreaker and nothing to tell
+// it, as its count is nought: its lock and its clock would be a tenth of what a
+// command costs its caller. An answer that meets the opening of the breaker may leave
+// it calm; then the next command that has none ends that.
 func (c *circuit) do(f func() error) error {
+	if !c.calm.Load() {
+		return c.watched(f)
+	}
+	err := f()
+	switch verdictOf(err) {
+	case silence:
+		c.calm.Store(false)
+		if done, refused := c.now.Load().Allow(); refused == nil {
+			done(err)
+		}
+	case answer:
+		if !c.calm.Load() { // others had none meanwhile
+			c.heard()
+		}
+	case nothing:
+	}
+	return err
+}
+
+// heard counts an answer that nobody was asked for: the failures before it are in a
+// row no more, and a breaker that is open closes.
+func (c *circuit) heard() {
+	c.calm.Store(true)
+	if done, refused := c.now.Load().Allow(); refused == nil {
+		done(nil)
+	}
+	if c.open.Load() {
+		c.close()
+	}
+}
+
+// watched runs f unless the breaker is open.
+func (c *circuit) watched(f func() error) error {
 	done, err := c.now.Load().Allow()
 	if err != nil {
 		return &Error{Side: c.side, Workload: c.workload, Retry: time.Unix(0, c.retry.Load())}
@@ -154,10 +194,14 @@ func (c *circuit) do(f func() error) error {
 		turn = time.AfterFunc(turnFor, func() { done(errTurn) })
 	}
 	err = f()
+	heard := verdictOf(err) == answer
+	if heard && !c.open.Load() {
+		c.calm.Store(true)
+	}
 	if turn == nil || turn.Stop() {
 		done(err)
 	}
-	if c.open.Load() && verdictOf(err) == answer {
+	if heard && c.open.Load() {
 		c.close()
 	}
 	return err

@@ -63,6 +63,41 @@ func TestOpens(t *testing.T) {
 	})
 }
 
+// Ten in a row open it, however many there are with answers in between.
+func TestInARow(t *testing.T) {
+	b := New("target", []string{"queue"}, slog.New(slog.DiscardHandler))
+	for range 5 {
+		for range failures - 1 {
+			_ = run(b, errDown)
+		}
+		if err := run(b, redis.Nil); !errors.Is(err, redis.Nil) {
+			t.Fatalf("got %v; want it sent after %d without an answer", err, failures-1)
+		}
+	}
+	for range failures {
+		_ = run(b, errDown)
+	}
+	if err := run(b, nil); !errors.Is(err, ErrOpen) {
+		t.Errorf("got %v after %d in a row; want it open", err, failures)
+	}
+}
+
+// Those that were sent before it opened and end afterwards change nothing, if they
+// have no answer.
+func TestManyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New("target", []string{"queue"}, slog.New(slog.DiscardHandler))
+		for i := range 10 * failures {
+			go run2(b, time.Second+time.Duration(i)*time.Microsecond, errDown)
+		}
+		time.Sleep(time.Second + time.Millisecond)
+		synctest.Wait()
+		if err := run(b, nil); !errors.Is(err, ErrOpen) {
+			t.Errorf("got %v; want it open", err)
+		}
+	})
+}
+
 // A command that hangs must not keep the breaker from being closed by another.
 func TestHangingTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
