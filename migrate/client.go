@@ -187,6 +187,10 @@ func (c *Client) Process(ctx context.Context, cmd redis.Cmder) error {
 	return c.front.Process(ctx, cmd)
 }
 
+// HeedsDeadlines reports that a context's deadline ends an operation, be it parked or
+// under way: see topology.Client.HeedsDeadlines.
+func (c *Client) HeedsDeadlines() bool { return true }
+
 // PoolStats returns the sum over the pools of both sides as they are now.
 func (c *Client) PoolStats() *redis.PoolStats {
 	if c.plain != nil {

@@ -125,6 +125,11 @@ func (c *Client) GoString() string { return "*topology.Client{" + c.cfg.String()
 // LogValue describes the client for package slog, without its secrets.
 func (c *Client) LogValue() slog.Value { return c.cfg.LogValue() }
 
+// HeedsDeadlines reports that a context's deadline ends the wait for a reply, for
+// those who ask any client (packages ratelimit and sessions): go-redis's own do only
+// if they are told to.
+func (c *Client) HeedsDeadlines() bool { return true }
+
 // retries is Retries as go-redis's options have it.
 func (c *Client) retries(s settings) int {
 	if s.noRetries {

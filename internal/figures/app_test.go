@@ -69,9 +69,9 @@ func compare(b *testing.B, alone, moving app) {
 	var cpu [2]time.Duration
 	for range turns {
 		for i, a := range []app{alone, moving} {
-			before := spent(b, a.servers)
+			before := redistest.Spent(b, a.servers...)
 			took[i] = append(took[i], work(b, a.client)...)
-			cpu[i] += spent(b, a.servers) - before
+			cpu[i] += redistest.Spent(b, a.servers...) - before
 		}
 	}
 	rate := func(i int) float64 { return float64(len(took[i])) / (turns * turn).Seconds() }
