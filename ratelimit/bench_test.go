@@ -3,11 +3,8 @@ package ratelimit
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -86,7 +83,7 @@ const (
 // cores are full, the processor time of a decision, here and in the server, says the
 // same as the rate, and says it on a machine that others share too.
 func BenchmarkDecisions(b *testing.B) {
-	all := peers(b, benchClient(b))
+	all, server := peers(b, benchClient(b)), redistest.SharedStandalone(b)
 	for _, pair := range [][2]string{{"window", "ulule"}, {"gcra", "redis_rate"}} {
 		b.Run(pair[0]+" of "+pair[1], func(b *testing.B) {
 			for b.Loop() {
@@ -94,9 +91,9 @@ func BenchmarkDecisions(b *testing.B) {
 				var cpu [2]time.Duration
 				for range benchTurns {
 					for i, name := range pair {
-						before := spent(b)
+						before := redistest.Spent(b, server)
 						n[i] += turn(b, all[name])
-						cpu[i] += spent(b) - before
+						cpu[i] += redistest.Spent(b, server) - before
 					}
 				}
 				each := func(i int) float64 { return float64(cpu[i]) / 1e3 / float64(n[i]) }
@@ -110,23 +107,6 @@ func BenchmarkDecisions(b *testing.B) {
 			}
 		})
 	}
-}
-
-// spent is the processor time that this process and the server have used.
-func spent(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	sum := time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	for line := range strings.Lines(fmt.Sprint(redistest.Do(b, redistest.SharedStandalone(b), "INFO", "cpu"))) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if seconds, err := strconv.ParseFloat(value, 64); err == nil && (name == "used_cpu_sys" || name == "used_cpu_user") {
-			sum += time.Duration(seconds * 1e9)
-		}
-	}
-	return sum
 }
 
 func turn(b *testing.B, decide func(context.Context, string) error) int64 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -23,6 +24,7 @@ type crowd struct {
 
 	takes, without, errs atomic.Int64
 	longest              atomic.Int64
+	pulse                pulse
 
 	mu    sync.Mutex
 	tally map[string]*tally
@@ -37,6 +39,7 @@ type tally struct {
 func newCrowd(t *testing.T, p []Policy, clients ...redis.UniversalClient) *crowd {
 	t.Helper()
 	c := &crowd{t: t, tally: map[string]*tally{}}
+	c.pulse.start(t)
 	for _, client := range clients {
 		l, err := New(client, p)
 		must(t, err)
@@ -82,6 +85,7 @@ func (c *crowd) take(ctx context.Context, l *Limiter, subject string) {
 	began := time.Now()
 	d, err := l.Take(ctx, subject)
 	took := int64(time.Since(began))
+	c.pulse.took(began, time.Duration(took))
 	for was := c.longest.Load(); took > was && !c.longest.CompareAndSwap(was, took); was = c.longest.Load() {
 	}
 	c.takes.Add(1)
@@ -134,9 +138,14 @@ func (c *crowd) judge(limit int, lost ...time.Time) {
 			c.t.Logf("%s was granted %d of %d", subject, x.granted, limit)
 		}
 	}
-	c.t.Logf("%d takes, %d decided without Redis, %d errors, the longest in %v; %d subjects, the most granted %d of %d (bound %d)",
-		c.takes.Load(), c.without.Load(), c.errs.Load(), time.Duration(c.longest.Load()).Round(time.Millisecond),
-		len(c.tally), worst, limit, limit+int(share*float64(limit))+n)
+	c.t.Logf("%d takes, %d decided without Redis, %d errors; %d subjects, the most granted %d of %d (bound %d)",
+		c.takes.Load(), c.without.Load(), c.errs.Load(), len(c.tally), worst, limit, limit+int(share*float64(limit))+n)
+	over, unexplained := c.pulse.judge()
+	c.t.Logf("the longest took %v of %v; %d were over, %d of them by more than the process stood still, which was %v at most",
+		time.Duration(c.longest.Load()).Round(time.Millisecond), defaultBudget, over, unexplained, c.pulse.longest().Round(time.Millisecond))
+	if os.Getenv("LOAD") != "" && unexplained > 0 { // in a busy test there is more than one sees
+		c.t.Errorf("%d takes were over the budget though the process ran; want none", unexplained)
+	}
 	if c.errs.Load() > 0 {
 		c.t.Errorf("%d takes ended with an error; want a decision each", c.errs.Load())
 	}

@@ -22,11 +22,15 @@
 // The script counts each time that it is run, and go-redis runs a command again whose
 // reply was lost. So it is sent as one that is not tried again; a call whose reply is
 // lost has been counted at most once, and is decided as if Redis were away. With
-// [ReqID] it may be sent again: the script remembers the id for a minute.
+// [ReqID] it may be sent again: the script remembers the id for a minute. What most
+// calls are, one policy and nothing else, has a script of its own (window.lua,
+// gcra.lua), which does the same with less.
 //
 // # When Redis does not answer
 //
-// A decision waits 50 ms for Redis ([WithBudget]). After ten calls in a row without an
+// A decision waits 50 ms for Redis ([WithBudget]), for all that it asks of it together
+// (package internal/budget): what hangs, be it a dial, a handshake or a reply, is left
+// behind. A process that gets no processor for a while is late by as much. After ten calls in a row without an
 // answer calls are not sent any more, but for one each 50 to 150 ms that finds out; the
 // breaker is that of package internal/breaker, one for each sixteenth of the hash slots,
 // so that a dead master of a cluster does not keep the others' subjects waiting. What
@@ -38,6 +42,9 @@
 // heard of the subject last, n how many instances live. That each of them has asked
 // Redis before the outage is not needed: a subject that was never seen has its share
 // of the whole. The instances count themselves in Redis every 5 s, while they are used.
+//
+// What a server refuses (LOADING, READONLY, NOPERM, OOM, MOVED) was not counted: it is
+// decided in the same way, and told to the log once a minute, as it may be for good.
 //
 // When Redis answers again, an instance tells what it has granted (merge.lua) before
 // it asks, and also what it has granted to subjects that do not come back to it. Each

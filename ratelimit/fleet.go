@@ -31,8 +31,8 @@ func (l *Limiter) instances() int {
 }
 
 // keepBeating beats when it is time to, off the caller's path.
-func (l *Limiter) keepBeating(ctx context.Context) {
-	now, next := l.now(), l.fleet.next.Load()
+func (l *Limiter) keepBeating(ctx context.Context, now int64) {
+	next := l.fleet.next.Load()
 	if now < next || !l.fleet.next.CompareAndSwap(next, now+int64(beatEvery)) {
 		return
 	}
@@ -52,7 +52,7 @@ func (l *Limiter) keepBeating(ctx context.Context) {
 // beat says that this instance lives for so long, or leaves.
 func (l *Limiter) beat(ctx context.Context, holds time.Duration) error {
 	args := []any{nil, nil, 1, l.fleet.key, l.fleet.name, holds.Milliseconds()}
-	reply, err := l.run(ctx, &call{script: beatScript, circuit: l.fleet.circuit, again: true, args: args, want: 1})
+	reply, err := l.run(ctx, &call{script: beatScript, circuit: l.fleet.circuit, args: args, want: 1})
 	if err == nil {
 		l.fleet.alive.Store(max(reply[0], 1))
 	}

@@ -37,7 +37,8 @@ func By(f func(*http.Request) string) MiddlewareOption {
 	return func(m *middleware) error { m.by = f; return nil }
 }
 
-// Costing has requests cost what f returns, in units. The default is 1.
+// Costing has requests cost what f returns, in units; what is less than 1 counts as 1.
+// The default is 1.
 func Costing(f func(*http.Request) int64) MiddlewareOption {
 	return func(m *middleware) error { m.cost = f; return nil }
 }
@@ -54,13 +55,17 @@ func XHeaders() MiddlewareOption {
 }
 
 // Middleware limits requests. Every response tells RateLimit and RateLimit-Policy
-// (draft-ietf-httpapi-ratelimit-headers-10). Who is over the limit gets 429 with
+// (draft-ietf-httpapi-ratelimit-headers-11). Who is over the limit gets 429 with
 // Retry-After and a problem+json body that names the policies; where a policy denies
-// only because Redis does not answer, 503.
+// only because Redis does not answer, 503. Neither is to be cached.
 func (l *Limiter) Middleware(opts ...MiddlewareOption) (func(http.Handler) http.Handler, error) {
 	m := &middleware{l: l}
 	var err error
 	for _, o := range opts {
+		if o == nil {
+			err = errors.Join(err, fmt.Errorf("%w: a MiddlewareOption is nil", ErrOption))
+			continue
+		}
 		err = errors.Join(err, o(m))
 	}
 	q := &query{rules: l.rules}
@@ -86,7 +91,7 @@ func (m *middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 		opts = append(opts, m.only)
 	}
 	if m.cost != nil {
-		opts = append(opts, Cost(m.cost(r)))
+		opts = append(opts, Cost(max(1, m.cost(r))))
 	}
 	d, err := m.l.Take(r.Context(), m.subject(r), opts...)
 	switch {
@@ -162,9 +167,6 @@ func problemOf(d Decision) problem {
 			p.Type, p.Title, p.Status = reducedCapacity, reducedTitle, http.StatusServiceUnavailable
 		}
 	}
-	if p.Status != http.StatusTooManyRequests {
-		p.Violated = nil
-	}
 	return p
 }
 
@@ -174,6 +176,7 @@ func (p problem) write(w http.ResponseWriter) {
 		body = []byte("{}")
 	}
 	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(body) // the client has gone

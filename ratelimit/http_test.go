@@ -46,6 +46,7 @@ func TestMiddleware(t *testing.T) {
 			"RateLimit-Policy":      `"per-minute";q=2;w=60, "daily";q=100;w=86400`,
 			"Retry-After":           "60",
 			"Content-Type":          "application/problem+json",
+			"Cache-Control":         "no-store",
 			"X-RateLimit-Limit":     "2",
 			"X-RateLimit-Remaining": "0",
 			"X-RateLimit-Reset":     fmt.Sprint(time.Now().Add(time.Minute).Unix()),
@@ -61,6 +62,9 @@ func TestMiddleware(t *testing.T) {
 		}
 		if res = k.serve(l, from("192.0.2.1:3000"), Asking("daily")); res.StatusCode != http.StatusNoContent {
 			t.Errorf("asking daily alone: got %s", res.Status)
+		}
+		if res = k.serve(l, from("192.0.2.3:3000"), Costing(func(*http.Request) int64 { return -7 })); res.Header.Get("RateLimit") != `"per-minute";r=1;t=60, "daily";r=99;t=86400` {
+			t.Errorf("less than one unit: got %v; want that it counts as one", res.Header)
 		}
 		if res = k.serve(l, from("192.0.2.2:3000"), Costing(func(*http.Request) int64 { return 3 })); res.StatusCode != http.StatusTooManyRequests {
 			t.Errorf("more than the limit ever has: got %s", res.Status)
@@ -85,6 +89,14 @@ func TestMiddlewareInAnOutage(t *testing.T) {
 				res := k.serve(l, from("192.0.2.1:1"))
 				if res.StatusCode != tt.want || (res.Header.Get("Retry-After") == "") != (tt.outage == Allow) {
 					t.Errorf("got %s, retry after %q; want %d", res.Status, res.Header.Get("Retry-After"), tt.want)
+				}
+				if tt.outage == Allow {
+					return
+				}
+				var p problem
+				if err := json.NewDecoder(res.Body).Decode(&p); err != nil || p.Status != tt.want || fmt.Sprint(p.Violated) != "[login]" ||
+					res.Header.Get("Cache-Control") != "no-store" {
+					t.Errorf("got %+v, %v, %v; want the policy named, and not to be cached", p, err, res.Header)
 				}
 			})
 		})

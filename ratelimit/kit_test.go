@@ -89,7 +89,7 @@ func (f *fault) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			return ctx.Err()
 		case broken:
 			if c, ok := cmd.(once); ok {
-				c.SetVal([]any{"1"})
+				c.SetVal([]int64{1})
 			}
 			return nil
 		}

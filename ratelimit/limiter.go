@@ -12,8 +12,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/breaker"
+	"github.com/transload/transload/internal/budget"
 	"github.com/transload/transload/internal/command"
 )
+
+const workload = "ratelimit"
 
 // circuits is how many breakers there are. Each stands for an equal range of hash
 // slots, as the masters of a cluster have them: one that is dead must not keep
@@ -32,13 +35,13 @@ var circuitNames = func() (names []string) {
 type Limiter struct {
 	settings
 	redis   processor
-	prompt  bool // redis ends a call at its deadline
-	budgets budgets
+	budget  *budget.Budget
 	rules   []*rule
 	base    time.Time
 	memory  *memory
 	breaker *breaker.Breaker
 	faults  [circuits]atomic.Int64 // when something last went wrong
+	quiet   atomic.Int64           // until when a refusal is not logged again
 	fleet   fleet
 	meter   *meter
 
@@ -75,17 +78,23 @@ func New(c redis.UniversalClient, policies []Policy, opts ...Option) (*Limiter, 
 
 func newLimiter(c redis.UniversalClient, opts []Option) (*Limiter, error) {
 	s, err := newSettings(opts)
-	if c == nil {
-		err = errors.Join(err, fmt.Errorf("%w: the client is nil", ErrOption))
+	if budget.Missing(c) {
+		err = errors.Join(err, fmt.Errorf("%w: there is no client: give New what topology.Open returned", ErrOption))
+	}
+	if err != nil {
+		return nil, err
 	}
 	l := &Limiter{
-		settings: s, redis: c, prompt: prompt(c), base: time.Now(),
+		settings: s, redis: c, budget: budget.New(c, s.budget), base: time.Now(),
 		memory: newMemory(s.memory), meter: newMeter(),
-		breaker: breaker.New("redis", circuitNames, s.log.With("workload", "ratelimit")),
+		breaker: breaker.New("redis", circuitNames, s.log.With("workload", workload)),
 	}
 	l.fleet.name, l.fleet.key = newName(), "rl:{"+l.inNamespace("fleet")+"}:live"
 	l.fleet.circuit = circuitOf(l.fleet.key)
-	return l, err
+	if !l.budget.Heeded() {
+		s.log.Warn("the client's reads do not end with a context's deadline: each decision costs a goroutine; set ContextTimeoutEnabled", "workload", workload)
+	}
+	return l, nil
 }
 
 // now is the limiter's clock: ns since it was made, and never 0, which means never.
@@ -117,6 +126,9 @@ func (l *Limiter) background(ctx context.Context, f func(context.Context)) {
 // at most where Redis does not answer, and returns that it did not. Later calls do
 // nothing.
 func (l *Limiter) Close(ctx context.Context) error {
+	if ctx == nil {
+		return over(ctx)
+	}
 	l.mu.Lock()
 	first := !l.closed
 	l.closed = true

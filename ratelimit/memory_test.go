@@ -9,12 +9,13 @@ import (
 // TestKeyFlood: subjects without number fill no memory, do not drive out those that
 // are in use, and are denied in an outage when there is no room for them.
 func TestKeyFlood(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, k *kit) {
 		const room = 128
 		l := k.limiter([]Policy{{Name: "daily", Limit: 100, Per: 24 * time.Hour}}, WithMemory(room))
 		k.fleet(l)
 		k.granted(l, "customer", 90)
-		for i := range 20 * room {
+		for i := range 10 * room {
 			if !k.take(l, fmt.Sprint("flood ", i)).Allowed {
 				t.Fatal("Redis answers: want everybody limited as ever")
 			}
@@ -48,9 +49,10 @@ func TestKeyFlood(t *testing.T) {
 
 // TestOldSubjectsMakeRoom for new ones.
 func TestOldSubjectsMakeRoom(t *testing.T) {
+	t.Parallel()
 	bubble(t, func(t *testing.T, k *kit) {
 		l := k.limiter(perMinute(100), WithMemory(64))
-		for i := range 2000 {
+		for i := range 1000 {
 			k.take(l, fmt.Sprint("subject ", i))
 			if i%50 == 0 {
 				time.Sleep(time.Minute)

@@ -23,7 +23,7 @@ func (c *counts) add(from Source, denied bool) {
 }
 
 // The reasons of calls that ended without an answer.
-var reasons = [...]string{"breaker", "timeout", "other"}
+var reasons = [...]string{"breaker", "timeout", "refused", "other"}
 
 // A meter is what is measured beside the policies' counts.
 type meter struct {
@@ -48,8 +48,10 @@ func (m *meter) failed(err error) {
 		m.fails[0].Add(1)
 	case errors.Is(err, context.DeadlineExceeded) || isNet && late.Timeout():
 		m.fails[1].Add(1)
-	default:
+	case refused(err):
 		m.fails[2].Add(1)
+	default:
+		m.fails[3].Add(1)
 	}
 }
 

@@ -33,6 +33,10 @@ func newSettings(opts []Option) (settings, error) {
 	s := settings{budget: defaultBudget, instances: defaultInstances, memory: defaultMemory, log: slog.New(slog.DiscardHandler)}
 	var err error
 	for _, o := range opts {
+		if o == nil {
+			err = errors.Join(err, fmt.Errorf("%w: an Option is nil", ErrOption))
+			continue
+		}
 		err = errors.Join(err, o(&s))
 	}
 	return s, err

@@ -224,9 +224,8 @@ func TestDecisionsAreFast(t *testing.T) {
 // TestAHungClient does not keep decisions waiting, though it heeds no deadline.
 func TestAHungClient(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
-		l := k.limiter(perMinute(100))
-		hearing := l.redis
-		l.prompt, l.redis = false, deaf{}
+		l, err := New(deaf{k.client()}, perMinute(100))
+		must(t, err)
 		began := time.Now()
 		for range 100 {
 			if d := k.take(l, "a"); d.Source != FromOutage {
@@ -236,13 +235,16 @@ func TestAHungClient(t *testing.T) {
 		if took := time.Since(began); took > 15*defaultBudget {
 			t.Errorf("a hundred took %v; want some ten budgets", took)
 		}
-		l.redis = hearing
 		time.Sleep(10 * time.Second) // the calls that were given up end
+		if err := l.Close(t.Context()); err == nil {
+			t.Error("closed, though Redis was not told")
+		}
+		time.Sleep(10 * time.Second)
 	})
 }
 
 // deaf is a client that answers after five seconds, whatever the context says.
-type deaf struct{ processor }
+type deaf struct{ redis.UniversalClient }
 
 func (deaf) Process(context.Context, redis.Cmder) error {
 	time.Sleep(5 * time.Second)
@@ -254,6 +256,7 @@ func (deaf) Process(context.Context, redis.Cmder) error {
 func TestBound(t *testing.T) {
 	for seed := range uint64(10) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			t.Parallel()
 			bubble(t, func(t *testing.T, k *kit) { k.bound(rand.New(rand.NewPCG(seed, 1))) })
 		})
 	}

@@ -94,12 +94,13 @@ type rule struct {
 	step   float64 // ns until GCRA frees the next unit
 	suffix string  // of its keys
 	args   [4]any  // what scripts are told of it: made once, since each any is an allocation
-	short  []any   // the same where there is nothing else, see take.lua
+	alone  *script // where it is the only one, and nothing else is asked
+	short  []any   // what that is told
 	counts *counts
 }
 
 func newRule(p Policy, suffix string) *rule {
-	r := &rule{Policy: p, most: p.Limit, suffix: suffix, counts: &counts{}}
+	r := &rule{Policy: p, most: p.Limit, suffix: suffix, alone: windowScript, counts: &counts{}}
 	kind, per := "w", p.Per.Milliseconds()
 	if p.Algorithm == GCRA {
 		kind, per = "g", p.Per.Microseconds()
@@ -110,7 +111,7 @@ func newRule(p Policy, suffix string) *rule {
 	}
 	r.args = [4]any{kind, p.Limit, per, r.most}
 	if r.short = r.args[1:3]; p.Algorithm == GCRA {
-		r.short = r.args[1:4]
+		r.alone, r.short = gcraScript, r.args[1:4]
 	}
 	return r
 }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/transload/transload/internal/budget"
+	"github.com/transload/transload/internal/eviction"
 )
 
 // ErrProbe means that Redis answered a Probe, but not as it must.
@@ -14,15 +17,23 @@ var ErrProbe = errors.New("the counting is wrong")
 // takes it again as the same request, which must not count, gives it back, and cleans
 // up. It asks Redis alone, within the budget for each of its five calls, and returns
 // nil if all was as it must be; else the error says what was not. How long it took is
-// logged (Info, "took") and part of the error.
+// logged (Info, "took") and part of the error. A server that may evict counters is no
+// error, but a warning in the log.
 func (l *Limiter) Probe(ctx context.Context) error {
+	if err := over(ctx); err != nil {
+		return err
+	}
 	began := time.Now()
 	err := l.probe(ctx)
 	took := time.Since(began)
 	if err != nil {
 		return fmt.Errorf("ratelimit: probe, after %v: %w", took.Round(time.Microsecond), err)
 	}
-	l.log.Info("probe passed", "workload", "ratelimit", "took", took)
+	l.log.Info("probe passed", "workload", workload, "took", took)
+	policy, err := budget.Do(ctx, l.budget, func(ctx context.Context) (string, error) { return eviction.Policy(ctx, l.redis) })
+	if err == nil && policy != "" && policy != eviction.None {
+		l.log.Warn("the server may evict counters, which frees who was over a limit: set maxmemory-policy noeviction", "workload", workload, "policy", policy)
+	}
 	return nil
 }
 
@@ -64,7 +75,7 @@ func (l *Limiter) probeAsk(ctx context.Context, q *query, cost, used int64) erro
 	}
 	for i, r := range q.rules {
 		// GCRA may have freed the unit by now.
-		if got := reply[3*i+1]; got != used && (r.Algorithm == Window || got > used) {
+		if got := reply[3*i]; got != used && (r.Algorithm == Window || got > used) {
 			return fmt.Errorf("%w: policy %q has %d units used; want %d", ErrProbe, r.Name, got, used)
 		}
 	}

@@ -30,7 +30,9 @@ type query struct {
 	circuit int
 	rules   []*rule
 	cost    int64
-	request string // the suffix of the request's key; empty for none
+	first   string // the first policy's key, of which tag is the beginning
+	name    string // of the request; empty for none
+	request string // the suffix of its key
 	always  bool   // what is denied is counted too
 }
 
@@ -47,16 +49,13 @@ func Cost(units int64) TakeOption {
 }
 
 // ReqID names the request, so that it is counted once however often it is sent: by
-// the app's client after a lost answer, or by go-redis. An id is known for a minute
-// and is the subject's own. It may be of any length, and costs Redis a key. An empty
-// one is none, which is the default: then a call is sent once at most.
+// the app's client after a lost answer, or by go-redis. An id is known for a minute,
+// and belongs to the subject and the policies that it was taken from: asked of others
+// it counts there. It may be of any length, and costs Redis a key. An empty one is
+// none, which is the default: then a call is sent once at most.
 func ReqID(name string) TakeOption {
-	return func(l *Limiter, q *query) error {
-		q.request = ""
-		if name != "" {
-			sum := hash(name)
-			q.request = ":r:" + base64.RawURLEncoding.EncodeToString(sum[:])
-		}
+	return func(_ *Limiter, q *query) error {
+		q.name = name
 		return nil
 	}
 }
@@ -88,6 +87,9 @@ func (l *Limiter) query(subject string, opts []TakeOption) (*query, error) {
 	}
 	q := &query{rules: l.rules, cost: 1}
 	for _, o := range opts {
+		if o == nil {
+			return nil, fmt.Errorf("%w: a TakeOption is nil", ErrOption)
+		}
 		if err := o(l, q); err != nil {
 			return nil, err
 		}
@@ -97,8 +99,22 @@ func (l *Limiter) query(subject string, opts []TakeOption) (*query, error) {
 			return nil, fmt.Errorf("%w: %d is not between 1 and %d, which is all that policy %q has", ErrCost, q.cost, r.most, r.Name)
 		}
 	}
+	if q.name != "" {
+		q.request = requestKey(q)
+	}
 	l.address(q, subject)
 	return q, nil
+}
+
+// requestKey is the suffix of a request's key. No policy's name has the byte that
+// parts them from the request's.
+func requestKey(q *query) string {
+	var text []byte
+	for _, r := range q.rules {
+		text = append(text, r.suffix...)
+	}
+	sum := hash(string(append(append(text, 0), q.name...)))
+	return ":r:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // address says where a subject's keys are. Subjects are hashed: they come from
@@ -111,7 +127,12 @@ func (l *Limiter) address(q *query, subject string) {
 		buf = append(append(buf, l.namespace...), ':')
 	}
 	buf = append(base64.RawURLEncoding.AppendEncode(buf, q.id[:]), '}')
-	q.tag = string(buf)
+	n := len(buf)
+	if len(q.rules) > 0 {
+		buf = append(buf, q.rules[0].suffix...)
+	}
+	q.first = string(buf)
+	q.tag = q.first[:n]
 	q.circuit = circuitOf(q.tag)
 }
 
@@ -129,8 +150,8 @@ func (q *query) keys(args []any) []any {
 	if q.request != "" {
 		n++
 	}
-	args = append(args, n)
-	for _, r := range q.rules {
+	args = append(args, n, q.first)
+	for _, r := range q.rules[1:] {
 		args = append(args, q.tag+r.suffix)
 	}
 	if q.request != "" {

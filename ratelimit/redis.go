@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/breaker"
+	"github.com/transload/transload/internal/budget"
 )
 
 // errReply means that a script's reply is not of its form. Nothing is allowed by it.
@@ -22,19 +24,22 @@ var errReply = errors.New("malformed reply")
 // to know first.
 var errUnasked = errors.New("not asked")
 
-//go:embed take.lua
-var takeLua string
-
-//go:embed merge.lua
-var mergeLua string
-
-//go:embed refund.lua
-var refundLua string
-
-//go:embed beat.lua
-var beatLua string
-
 var (
+	//go:embed window.lua
+	windowLua string
+	//go:embed gcra.lua
+	gcraLua string
+	//go:embed take.lua
+	takeLua string
+	//go:embed merge.lua
+	mergeLua string
+	//go:embed refund.lua
+	refundLua string
+	//go:embed beat.lua
+	beatLua string
+
+	windowScript = newScript(windowLua)
+	gcraScript   = newScript(gcraLua)
 	takeScript   = newScript(takeLua)
 	mergeScript  = newScript(mergeLua)
 	refundScript = newScript(refundLua)
@@ -58,28 +63,17 @@ type processor interface {
 
 // once is a command that is sent once: go-redis would send it again after a reply
 // that was lost, and it would count again.
-type once struct{ *redis.Cmd }
+type once struct{ *redis.IntSliceCmd }
 
 // NoRetry tells go-redis, and the migrating client.
 func (once) NoRetry() bool { return true }
 
-// prompt reports whether a client is known to end a call at its deadline. go-redis
-// does not unless it is told to: a read goes on for its ReadTimeout of 5 s.
-func prompt(c redis.UniversalClient) bool {
-	switch c := c.(type) {
-	case *redis.Client:
-		return c.Options().ContextTimeoutEnabled
-	case *redis.ClusterClient:
-		return c.Options().ContextTimeoutEnabled
-	}
-	return false
-}
-
 // A call is a script with its arguments, and what became of it.
 type call struct {
+	to      processor
 	script  *script
 	circuit int
-	again   bool  // it may be run twice
+	again   bool  // by go-redis, which waits before it tries again what a server refuses
 	args    []any // as EVALSHA takes them; the first two are filled in by send
 	want    int   // elements of the reply
 	reply   []int64
@@ -88,86 +82,72 @@ type call struct {
 // run sends a call within the budget, if the breaker lets it, and notes when
 // something goes wrong.
 func (l *Limiter) run(ctx context.Context, c *call) ([]int64, error) {
-	err := l.breaker.Do(ctx, circuitNames[c.circuit], func() error { return l.bounded(ctx, c) })
+	if ctx == nil {
+		return nil, budget.Ended(ctx)
+	}
+	c.to = l.redis
+	err := l.breaker.Do(ctx, circuitNames[c.circuit], func() (err error) {
+		c.reply, err = budget.Do(ctx, l.budget, c.send)
+		return err
+	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		l.faults[c.circuit].Store(l.now())
 		l.meter.failed(err)
+		l.complain(err)
 	}
 	return c.reply, err
 }
 
-// bounded runs a call in time. What a client that does not end it has under way is
-// left to end by the client's own time-outs; the breaker sees to it that there are
-// not many.
-func (l *Limiter) bounded(ctx context.Context, c *call) (err error) {
-	if l.prompt {
-		c.reply, err = c.send(l.budgets.within(ctx, l.now(), l.budget), l.redis)
-		return err
+// complainEach is how often a refusal is logged, of which there is one a decision.
+const complainEach = int64(time.Minute)
+
+// complain logs what a server refuses: unlike one that is away, it may do so for good
+// (NOPERM, OOM, WRONGTYPE, MOVED), while decisions are made without it.
+func (l *Limiter) complain(err error) {
+	now, next := l.now(), l.quiet.Load()
+	if refused(err) && now >= next && l.quiet.CompareAndSwap(next, now+complainEach) {
+		l.log.Warn("Redis refuses; until it does not, Policy.OnOutage decides", "workload", workload, "err", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, l.budget)
-	defer cancel()
-	type answer struct {
-		reply []int64
-		err   error
-	}
-	done := make(chan answer, 1) // so that it ends if nobody waits any more
-	to := l.redis
-	go func() {
-		reply, err := c.send(ctx, to)
-		done <- answer{reply, err}
-	}()
-	select {
-	case a := <-done:
-		c.reply = a.reply
-		return a.err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+}
+
+// refused reports whether err is a server's word.
+func refused(err error) bool {
+	_, reply := errors.AsType[redis.Error](err)
+	return reply
 }
 
 // send sends a script, and its text if the server asks for it.
-func (c *call) send(ctx context.Context, to processor) ([]int64, error) {
+func (c *call) send(ctx context.Context) ([]int64, error) {
 	c.args[0], c.args[1] = "evalsha", c.script.sha
-	v, err := c.process(ctx, to, c.args)
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+	reply, err := c.process(ctx, c.args)
+	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
 		whole := slices.Clone(c.args)
 		whole[0], whole[1] = "eval", c.script.text
-		v, err = c.process(ctx, to, whole)
+		reply, err = c.process(ctx, whole)
 	}
-	if err != nil {
-		return nil, err
+	if err == nil && len(reply) == c.want {
+		return reply, nil
 	}
-	return c.parse(v)
+	if err == nil || errors.Is(err, redis.Nil) {
+		err = fmt.Errorf("%w: want %d numbers", errReply, c.want)
+	}
+	return nil, err
 }
 
-func (c *call) process(ctx context.Context, to processor, args []any) (any, error) {
-	cmd := redis.NewCmd(ctx, args...)
+func (c *call) process(ctx context.Context, args []any) ([]int64, error) {
+	cmd := redis.NewIntSliceCmd(ctx, args...)
 	if c.again {
-		err := to.Process(ctx, cmd)
+		err := c.to.Process(ctx, cmd)
 		return cmd.Val(), err
 	}
-	err := to.Process(ctx, once{cmd})
+	err := c.to.Process(ctx, once{cmd})
 	return cmd.Val(), err
-}
-
-func (c *call) parse(v any) ([]int64, error) {
-	list, ok := v.([]any)
-	if !ok || len(list) != c.want {
-		return nil, fmt.Errorf("%w: want %d numbers", errReply, c.want)
-	}
-	numbers := make([]int64, len(list))
-	for i, x := range list {
-		if numbers[i], ok = x.(int64); !ok {
-			return nil, fmt.Errorf("%w: want %d numbers", errReply, c.want)
-		}
-	}
-	return numbers, nil
 }
 
 // uncounted reports whether Redis has certainly not counted what ended with err: it
 // was never sent, or refused. A time-out says nothing.
 func uncounted(err error) bool {
-	if _, refused := errors.AsType[redis.Error](err); refused {
+	if refused(err) {
 		return true
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {

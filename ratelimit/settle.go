@@ -111,7 +111,8 @@ func (l *Limiter) collect(k id, now int64) (*subject, *debt) {
 	return x, d
 }
 
-// merge sends merge.lua.
+// merge sends merge.lua. It may be run twice, but go-redis is not to: it would go on
+// for the whole budget while a server is loading, and have the caller wait.
 func (l *Limiter) merge(ctx context.Context, tag string, d *debt, now int64) ([]int64, error) {
 	args := append(make([]any, 2, 8+8*len(d.parts)), len(d.parts)+1)
 	for _, t := range d.parts {
@@ -128,7 +129,7 @@ func (l *Limiter) merge(ctx context.Context, tag string, d *debt, now int64) ([]
 		}
 		args = append(append(args, t.rule.args[:]...), used, ms, t.owed)
 	}
-	return l.run(ctx, &call{script: mergeScript, circuit: circuitOf(tag), again: true, args: args, want: 2 * len(d.parts)})
+	return l.run(ctx, &call{script: mergeScript, circuit: circuitOf(tag), args: args, want: 2 * len(d.parts)})
 }
 
 // settleSoon begins to tell Redis what it has not heard, once it answers again, also

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 // Take takes units (Cost; by default 1) of a subject (a user, an address, a key of an
@@ -75,40 +77,41 @@ func (l *Limiter) giveBack(ctx context.Context, q *query, again bool) error {
 }
 
 func (l *Limiter) take(ctx context.Context, q *query) (Decision, error) {
-	began := l.now()
-	if ctx.Err() != nil {
-		return Decision{}, over(ctx)
+	if err := over(ctx); err != nil {
+		return Decision{}, err
 	}
-	l.keepBeating(ctx)
+	began := l.now()
+	l.keepBeating(ctx, began)
 	known := l.recall(q, began)
 	if known.denied != nil {
-		return l.tell(q, decided(FromMemory, known.denied), began), nil
+		return l.tell(q, decided(FromMemory, known.denied), 0), nil
 	}
 	reply, err := l.settleAndAsk(ctx, q, known)
+	now := l.now()
 	if err == nil {
-		d := l.learn(q, reply, began)
+		d := l.learn(q, reply, began, now)
 		if l.memory.any.Load() {
 			l.settleSoon(ctx)
 		}
-		return l.tell(q, d, began), nil
+		return l.tell(q, d, now-began), nil
 	}
-	if ctx.Err() != nil {
-		return Decision{}, over(ctx)
+	if err := over(ctx); err != nil {
+		return Decision{}, err
 	}
-	return l.tell(q, l.decide(q, uncounted(err)), began), nil
+	return l.tell(q, l.decide(q, uncounted(err)), now-began), nil
 }
 
 func (l *Limiter) peek(ctx context.Context, q *query) (Decision, error) {
-	if ctx.Err() != nil {
-		return Decision{}, over(ctx)
+	if err := over(ctx); err != nil {
+		return Decision{}, err
 	}
 	q.request = "" // nothing is taken
 	reply, err := l.ask(ctx, q, 0, recollection{})
 	if err == nil {
 		return decided(FromRedis, q.each(reply, true)), nil
 	}
-	if ctx.Err() != nil {
-		return Decision{}, over(ctx)
+	if err := over(ctx); err != nil {
+		return Decision{}, err
 	}
 	return l.foresee(q), nil
 }
@@ -117,9 +120,7 @@ func (l *Limiter) peek(ctx context.Context, q *query) (Decision, error) {
 // its answer is not trusted too early.
 func (l *Limiter) settleAndAsk(ctx context.Context, q *query, known recollection) ([]int64, error) {
 	if known.owes {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, l.budget) // for both
-		defer cancel()
+		ctx = l.budget.Within(ctx) // for both
 		if err := l.settle(ctx, q.id); err != nil {
 			return nil, fmt.Errorf("%w: %w", errUnasked, err)
 		}
@@ -127,18 +128,21 @@ func (l *Limiter) settleAndAsk(ctx context.Context, q *query, known recollection
 	return l.ask(ctx, q, q.cost, known)
 }
 
-// over is the error of a call whose context is.
+// over is the error of a call whose context is, else nil.
 func over(ctx context.Context) error {
-	return fmt.Errorf("ratelimit: the call is over: %w", context.Cause(ctx))
+	if err := budget.Ended(ctx); err != nil {
+		return fmt.Errorf("ratelimit: the call is over: %w", err)
+	}
+	return nil
 }
 
-// tell counts a decision.
-func (l *Limiter) tell(q *query, d Decision, began int64) Decision {
+// tell counts a decision, which took so many ns.
+func (l *Limiter) tell(q *query, d Decision, took int64) Decision {
 	for i, r := range q.rules {
 		r.counts.add(d.Source, d.Each[i].Denied)
 	}
 	if d.Source != FromMemory {
-		l.meter.took.Observe(time.Duration(l.now() - began).Seconds())
+		l.meter.took.Observe(time.Duration(took).Seconds())
 	}
 	return d
 }
@@ -198,15 +202,15 @@ func (r *rule) status(used int64, reset, retry time.Duration, denied bool) Statu
 	return Status{Policy: r.Name, Limit: r.most, Per: r.Per, Remaining: max(r.most-used, 0), ResetAfter: reset, RetryAfter: retry, Denied: denied}
 }
 
-// ask sends take.lua.
+// ask sends take.lua, or for what most calls are a shorter one.
 func (l *Limiter) ask(ctx context.Context, q *query, cost int64, known recollection) ([]int64, error) {
-	args := q.keys(make([]any, 2, 8+8*len(q.rules)))
 	if len(q.rules) == 1 && q.request == "" && !q.always && cost > 0 && known.floors == nil {
-		args = append(append(args, cost), q.rules[0].short...)
-	} else {
-		args = q.all(args, cost, known.floors)
+		r := q.rules[0]
+		args := append(append(q.keys(make([]any, 2, 8)), cost), r.short...)
+		return l.run(ctx, &call{script: r.alone, circuit: q.circuit, args: args, want: 3})
 	}
-	return l.run(ctx, &call{script: takeScript, circuit: q.circuit, again: q.request != "" || cost == 0, args: args, want: 1 + 3*len(q.rules)})
+	args := q.all(q.keys(make([]any, 2, 8+8*len(q.rules))), cost, known.floors)
+	return l.run(ctx, &call{script: takeScript, circuit: q.circuit, again: q.request != "" || cost == 0, args: args, want: 3 * len(q.rules)})
 }
 
 // all appends everything that take.lua may want to know.
@@ -235,7 +239,7 @@ func (q *query) all(args []any, cost int64, floors [][2]int64) []any {
 func (q *query) each(reply []int64, looked bool) []Status {
 	each := make([]Status, len(q.rules))
 	for i, r := range q.rules {
-		used, reset, retry := reply[3*i+1], millis(reply[3*i+2]), millis(reply[3*i+3])
+		used, reset, retry := reply[3*i], millis(reply[3*i+1]), millis(reply[3*i+2])
 		if more := used + q.cost - r.most; looked && more > 0 {
 			if retry = max(reset, time.Millisecond); r.Algorithm == GCRA {
 				retry = time.Duration(float64(more) * r.step)
@@ -247,9 +251,8 @@ func (q *query) each(reply []int64, looked bool) []Status {
 }
 
 // learn remembers what Redis has said, and makes a decision of it.
-func (l *Limiter) learn(q *query, reply []int64, asked int64) Decision {
+func (l *Limiter) learn(q *query, reply []int64, asked, now int64) Decision {
 	d := decided(FromRedis, q.each(reply, false))
-	now := l.now()
 	s := l.memory.of(q.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -259,7 +262,7 @@ func (l *Limiter) learn(q *query, reply []int64, asked int64) Decision {
 	}
 	for i, r := range q.rules {
 		t := x.track(r)
-		t.learn(reply[3*i+1], now+int64(d.Each[i].ResetAfter), asked)
+		t.learn(reply[3*i], now+int64(d.Each[i].ResetAfter), asked)
 		if d.Each[i].Denied {
 			t.deny(now, q.cost, d.Each[i].RetryAfter)
 		} else if t.deniedCost <= q.cost {

@@ -5,43 +5,13 @@
 --   not at all; "1" to count what is denied too; then six for each policy:
 --     kind ("w" a window, "g" GCRA), limit, period (w: ms, g: µs), burst,
 --     what is known to be used already, and in how many ms that is over (0, 0: nothing).
---   Of one policy and nothing else only what it needs: units, limit, period, and of
---   GCRA the burst.
--- Reply: 1 if taken, else 0; then for each policy what is used, in how many ms it is
---   all free again, and in how many the units can be had.
-
--- Most calls are of one policy and nothing else. These do as the rest below, in half
--- the time.
-if #ARGV == 3 then
-  local used = redis.call('INCRBY', KEYS[1], ARGV[1])
-  local reset, per = redis.call('PTTL', KEYS[1]), tonumber(ARGV[3])
-  if reset < 0 or reset > per then -- new, or it would not end in time
-    redis.call('PEXPIRE', KEYS[1], per)
-    reset = per
-  end
-  if used <= tonumber(ARGV[2]) then return {1, used, reset, 0} end
-  used = used - ARGV[1]
-  if used > 0 then redis.call('DECRBY', KEYS[1], ARGV[1]) else redis.call('DEL', KEYS[1]) end
-  return {0, used, reset, math.max(reset, 1)}
-elseif #ARGV == 4 then
-  local t, ceil = redis.call('TIME'), math.ceil
-  local now, step = t[1] * 1000000 + t[2], ARGV[3] / ARGV[2]
-  local full, tat = now + ARGV[4] * step, redis.call('GET', KEYS[1])
-  tat = tat and ceil(math.max(now, math.min(tat, full))) or now
-  local new = ceil(tat + ARGV[1] * step)
-  if new <= full + 1 then -- 1: what rounding up has added
-    local ms = ceil((new - now) / 1000)
-    redis.call('SET', KEYS[1], new, 'PX', ms)
-    return {1, ceil((new - now) / step - 0.001), ms, 0}
-  end
-  return {0, ceil((tat - now) / step - 0.001), ceil((tat - now) / 1000), ceil((new - full) / 1000)}
-end
-
+-- Reply: for each policy what is used, in how many ms it is all free again, and in how
+--   many the units can be had; where each of the last is 0 they are taken.
 local cost, keep, always = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
 local n = (#ARGV - 3) / 6
 local known = keep > 0 and redis.call('EXISTS', KEYS[n + 1]) == 1
 if known then cost = 0 end -- it has been counted
-local reply, ok, now, tats = {1}, true, nil, {}
+local reply, ok, now, tats = {}, true, nil, {}
 
 for i = 1, n do
   local a, key = 6 * i - 2, KEYS[i]
@@ -64,7 +34,7 @@ for i = 1, n do
     end
     reset = math.max(reset, 0)
     if used > limit and cost > 0 then ok, retry = false, math.max(reset, 1) end
-    reply[3 * i - 1], reply[3 * i] = used, reset
+    reply[3 * i - 2], reply[3 * i - 1] = used, reset
   else
     if not now then
       local t = redis.call('TIME')
@@ -80,7 +50,7 @@ for i = 1, n do
     end
     tats[i] = {step, tat, new, floor > 0}
   end
-  reply[3 * i + 1] = retry
+  reply[3 * i] = retry
 end
 
 for i, t in pairs(tats) do
@@ -89,20 +59,19 @@ for i, t in pairs(tats) do
   if ms > 0 and (ok and cost > 0 or t[4]) then
     redis.call('SET', KEYS[i], tat, 'PX', ms)
   end
-  reply[3 * i - 1], reply[3 * i] = math.ceil((tat - now) / t[1] - 0.001), ms
+  reply[3 * i - 2], reply[3 * i - 1] = math.ceil((tat - now) / t[1] - 0.001), ms
 end
 if ok then
   if keep > 0 and cost > 0 then redis.call('SET', KEYS[n + 1], 1, 'PX', keep) end
   return reply
 end
 
-reply[1] = 0
 if always or cost == 0 then return reply end
 for i = 1, n do
   if not tats[i] then -- given back
-    local used = reply[3 * i - 1] - cost
+    local used = reply[3 * i - 2] - cost
     if used > 0 then redis.call('DECRBY', KEYS[i], cost) else redis.call('DEL', KEYS[i]) end
-    reply[3 * i - 1] = used
+    reply[3 * i - 2] = used
   end
 end
 return reply

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,6 +167,27 @@ func TestRequestIsCountedOnce(t *testing.T) {
 	})
 }
 
+// TestRequestOfOtherPolicies: an id frees nobody of a policy that it was not taken
+// from.
+func TestRequestOfOtherPolicies(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		l := k.limiter([]Policy{{Name: "a", Limit: 5, Per: time.Minute}, {Name: "b", Limit: 5, Per: time.Minute}})
+		k.take(l, "x", ReqID("r"), Only("a"))
+		if d := k.take(l, "x", ReqID("r"), Only("b")); d.Remaining != 4 {
+			t.Errorf("the other policy: got %+v; want it counted", d)
+		}
+		if d := k.take(l, "x", Only("b"), ReqID("r")); d.Remaining != 4 {
+			t.Errorf("again: got %+v; want it counted once", d)
+		}
+		must(t, l.Refund(t.Context(), "x", ReqID("r"), Only("b")))
+		for i, left := range []int64{4, 5} {
+			if d, err := l.Peek(t.Context(), "x"); err != nil || d.Each[i].Remaining != left {
+				t.Errorf("policy %d after the refund of b: got %+v, %v; want %d left", i, d, err, left)
+			}
+		}
+	})
+}
+
 // TestEveryKeyExpires also where something has taken its expiry away: ulule's
 // counter would block for ever.
 func TestEveryKeyExpires(t *testing.T) {
@@ -232,6 +254,7 @@ func TestMistakes(t *testing.T) {
 			want    error
 		}{
 			"no subject":        {t.Context(), "", nil, ErrSubject},
+			"a nil option":      {t.Context(), "a", []TakeOption{nil}, ErrOption},
 			"cost of nothing":   {t.Context(), "a", []TakeOption{Cost(0)}, ErrCost},
 			"cost over all":     {t.Context(), "a", []TakeOption{Cost(6)}, ErrCost},
 			"unknown policy":    {t.Context(), "a", []TakeOption{Only("x")}, ErrUnknownPolicy},
@@ -240,6 +263,15 @@ func TestMistakes(t *testing.T) {
 		} {
 			if d, err := l.Take(tt.ctx, tt.subject, tt.opts...); !errors.Is(err, tt.want) || d.Allowed {
 				t.Errorf("%s: got %+v, %v; want denied by %v", name, d, err, tt.want)
+			}
+		}
+		var none context.Context
+		_, took := l.Take(none, "a")
+		_, peeked := l.Peek(none, "a")
+		for name, err := range map[string]error{"take": took, "peek": peeked, "reset": l.Reset(none, "a"), "refund": l.Refund(none, "a"),
+			"probe": l.Probe(none), "close": l.Close(none)} {
+			if err == nil || !strings.Contains(err.Error(), "context is nil") {
+				t.Errorf("%s without a context: got %v; want that said", name, err)
 			}
 		}
 	})
@@ -266,6 +298,7 @@ func TestNewRefuses(t *testing.T) {
 		"memory":           {perMinute(1), []Option{WithMemory(1)}, ErrOption},
 		"namespace":        {perMinute(1), []Option{WithNamespace("a:b")}, ErrOption},
 		"logger":           {perMinute(1), []Option{WithLogger(nil)}, ErrOption},
+		"a nil option":     {perMinute(1), []Option{nil}, ErrOption},
 	} {
 		if _, err := New(c, tt.p, tt.o...); !errors.Is(err, tt.want) {
 			t.Errorf("%s: got %v; want %v", name, err, tt.want)
@@ -274,8 +307,16 @@ func TestNewRefuses(t *testing.T) {
 	if _, err := New(nil, perMinute(1)); !errors.Is(err, ErrOption) {
 		t.Errorf("no client: got %v", err)
 	}
-	if _, err := New(c, perMinute(1)); err != nil {
-		t.Errorf("got %v", err)
+	if _, err := New((*redis.Client)(nil), perMinute(1)); !errors.Is(err, ErrOption) {
+		t.Errorf("a client that is a nil pointer: got %v", err)
+	}
+	l, err := New(c, perMinute(1))
+	must(t, err)
+	if _, err := l.Middleware(nil); !errors.Is(err, ErrOption) {
+		t.Errorf("a nil middleware option: got %v", err)
+	}
+	if _, err := l.Middleware(Asking("x")); !errors.Is(err, ErrUnknownPolicy) {
+		t.Errorf("asking what there is not: got %v", err)
 	}
 }
 

@@ -103,6 +103,7 @@ func (s *Store) query(key string, rate limiter.Rate, cost int64) (*query, error)
 	if cost < 1 {
 		return nil, fmt.Errorf("%w: %d is under 1", ErrCost, cost)
 	}
+	cost = min(cost, 2*maxLimit) // more than any rate has, and far from what Redis can count
 	r, err := s.rule(rate)
 	if err != nil {
 		return nil, err

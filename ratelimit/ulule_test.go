@@ -82,6 +82,11 @@ func TestUluleMistakes(t *testing.T) {
 		if _, err := s.Increment(t.Context(), "a", -1, ok); !errors.Is(err, ErrCost) {
 			t.Errorf("less than nothing: got %v", err)
 		}
+		for range 20 { // what no counter of Redis could hold is over the limit, and no more
+			if got, err := s.Increment(t.Context(), "huge", 1<<62, ok); err != nil || !got.Reached {
+				t.Fatalf("a huge cost: got %+v, %v", got, err)
+			}
+		}
 		if _, err := s.Get(t.Context(), "a", limiter.Rate{}); !errors.Is(err, ErrPolicy) {
 			t.Errorf("no rate: got %v", err)
 		}
