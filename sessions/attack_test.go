@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // An attacker plants the id of a session of his own in the victim's browser, and
@@ -190,5 +193,75 @@ func TestOptions(t *testing.T) {
 	}
 	if _, err := NewSQL(nil, Postgres); !errors.Is(err, ErrOption) {
 		t.Errorf("no database: got %v; want ErrOption", err)
+	}
+}
+
+// What From returns for a request without a session is no session to save.
+func TestNobodysSession(t *testing.T) {
+	m, _ := mini(t)
+	s := newBrowser(t).is(m, Anonymous, "")
+	for name, err := range map[string]error{
+		"save":   m.Save(t.Context(), s, cart{}),
+		"update": Update(t.Context(), m, s, func(*cart) error { return nil }),
+		"reload": func() error { _, err := m.Reload(t.Context(), s); return err }(),
+	} {
+		if !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: got %v; want ErrNotFound", name, err)
+		}
+	}
+}
+
+// Who forgets a context, or uses what an Open that failed has returned, is told so.
+func TestMisuse(t *testing.T) {
+	m, _ := mini(t)
+	var none context.Context
+	for name, f := range map[string]func() error{
+		"list":   func() error { _, err := m.List(none, "alice"); return err },
+		"revoke": func() error { return m.Revoke(none, hash{}.String()) },
+		"all":    func() error { _, err := m.RevokeUser(none, "alice"); return err },
+		"probe":  func() error { return m.Probe(none) },
+		"scs":    func() error { _, _, err := m.SCS().FindCtx(none, "token"); return err },
+	} {
+		if err := f(); err == nil || !strings.Contains(err.Error(), "context is nil") {
+			t.Errorf("%s: got %v; want that the context is nil", name, err)
+		}
+	}
+	if n := m.queue.n.Load(); n != 0 {
+		t.Errorf("got %d revocations that wait; want none of calls without a context", n)
+	}
+	if _, err := New((*redis.Client)(nil), Options{}); !errors.Is(err, ErrOption) {
+		t.Errorf("a client that is a nil pointer: got %v; want ErrOption", err)
+	}
+}
+
+// A server that refuses is no reason to log anybody out, whatever its words are.
+func TestServerRefuses(t *testing.T) {
+	for _, word := range []string{"LOADING Redis is loading", "READONLY You can't write", "OOM command not allowed", "MOVED 1234 127.0.0.1:1",
+		"CLUSTERDOWN The cluster is down", "MASTERDOWN Link with MASTER is down", "NOPERM this user has no permissions", "NOAUTH Authentication required.",
+		"BUSY Redis is busy", "MISCONF Redis is configured to save RDB snapshots"} {
+		name, _, _ := strings.Cut(word, " ")
+		t.Run(name, func(t *testing.T) {
+			m, s := mini(t)
+			fresh := another(t, m, s)
+			b, nobody := newBrowser(t), newBrowser(t)
+			session := b.login(m, "alice", cart{[]string{"pallet"}})
+			s.SetError(word)
+			if got := items(t, b.is(m, Degraded, "alice")); got != "pallet" {
+				t.Errorf("got %q; want what was seen", got)
+			}
+			if a := b.visit(fresh); a.status != http.StatusServiceUnavailable || a.header["Set-Cookie"] != nil {
+				t.Errorf("another process: got %d, %v; want 503, and the cookies left alone", a.status, a.header)
+			}
+			if err := m.Save(t.Context(), session, cart{}); !errors.Is(err, ErrUnavailable) {
+				t.Errorf("save: got %v; want ErrUnavailable", err)
+			}
+			nobody.with(func(w http.ResponseWriter, r *http.Request) {
+				if _, err := m.Start(w, r, "bob", nil); !errors.Is(err, ErrUnavailable) || len(w.Header()["Set-Cookie"]) != 0 {
+					t.Errorf("login: got %v, %v; want ErrUnavailable and no cookie", err, w.Header())
+				}
+			})
+			s.SetError("")
+			b.is(fresh, Live, "alice")
+		})
 	}
 }

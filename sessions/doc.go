@@ -16,15 +16,16 @@
 //
 //	sess:{H}            hash: user, values (JSON), version, times, a nonce of the last change
 //	sess:u:NAME:{user}  sorted set: H of the user's sessions by time of entry
-//	sess:scs:{H}        hash: what scs stores
+//	sess:scs:{H}        string: when it ends, and what scs stores
 //
-// Each key has a hash tag and an expiry from its first moment. No script touches two
-// keys, so that a user's sessions may lie on any node; no request walks over keys. A
-// request costs one round trip: HMGET, or, each twentieth of the idle time, a script
-// that also sets the expiry; what HMGET does not find is asked for once more by that
-// script, which no client sends to a replica. The server ends sessions by expiry, on its own clock:
-// the earlier of the absolute end and the idle time, and no process decides that by
-// its own clock unless Redis is away.
+// In a session's place a tombstone may lie, which is a hash with the field x. Each key
+// has a hash tag and an expiry from its first moment. No script touches two keys, so
+// that a user's sessions may lie on any node; no request walks over keys. A request
+// costs one round trip: HMGET, or, each twentieth of the idle time, a script that also
+// sets the expiry; what HMGET does not find is asked for once more by that script,
+// which no client sends to a replica. The server ends sessions by expiry, on its own
+// clock: the earlier of the absolute end and the idle time, and no process decides that
+// by its own clock unless Redis is away. What scs stores ends when scs says.
 //
 //	            Start                    Rotate (of another id: retired)
 //	(nothing) ─────────▶ live, version n ─────────▶ retired, read-only, for Grace
@@ -51,6 +52,9 @@
 // late or restores (below). Both find the tombstone, which stays until the session
 // would have ended at the latest: no delay outlives it. An id that was never there
 // gets no tombstone on logout, else invented ids would fill the memory.
+//
+// A commit of scs has no version; it is SET with GET, which Redis refuses where the key
+// is no string: there a tombstone stays, without a script.
 //
 // # Rotation against requests under way
 //

@@ -1,6 +1,9 @@
 package sessions
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 var (
 	// ErrNotFound means that there is no such session: expired, logged out and never
@@ -27,6 +30,13 @@ var (
 	// wraps it names the option.
 	ErrOption = errors.New("sessions: bad option")
 )
+
+// errNobody is the error of what is asked of no session, as From returns it for
+// requests that have none.
+var errNobody = fmt.Errorf("%w: the session is nil: look at From's state first", ErrNotFound)
+
+// errNoContext is a clear word in the place of a panic.
+var errNoContext = errors.New("sessions: the context is nil: want context.Background() at least")
 
 // errGone is ErrNotFound by a tombstone: the session was logged out or revoked, and
 // nothing brings it back. Missing sessions may yet be in the fall-back.

@@ -28,7 +28,13 @@ type hash [sha256.Size]byte
 // String is the handle of a session.
 func (h hash) String() string { return base64.RawURLEncoding.EncodeToString(h[:]) }
 
-func (h hash) key() string { return "sess:{" + h.String() + "}" }
+func (h hash) key() string { return h.under("sess:{") }
+
+// under is the key of a hash behind a prefix that ends with a brace.
+func (h hash) under(prefix string) string {
+	var b [64]byte
+	return string(append(base64.RawURLEncoding.AppendEncode(append(b[:0], prefix...), h[:]), '}'))
+}
 
 // newToken makes an id, as it stands in the cookie, and its hash.
 func newToken(name string) (string, hash) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 // A Manager makes, finds and ends sessions. It is safe for concurrent use. Make one
@@ -32,7 +34,7 @@ func New(c redis.UniversalClient, o Options) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
+	if budget.Missing(c) {
 		return nil, fmt.Errorf("%w: there is no client: give New what topology.Open returned", ErrOption)
 	}
 	m := &Manager{opt: o, redis: newServer(c, o.Budget, o.Confirm, o.Logger), memory: newMemory(o.Memory)}
@@ -41,7 +43,7 @@ func New(c redis.UniversalClient, o Options) (*Manager, error) {
 	}
 	m.meter = newMeter(m)
 	m.queue = newQueue(m)
-	if !m.redis.heeds {
+	if !m.redis.budget.Heeded() {
 		o.Logger.Warn("the client's reads do not end with a context's deadline: calls that are over budget are left to its own time-outs; set ContextTimeoutEnabled",
 			"workload", workload)
 	}
@@ -145,6 +147,9 @@ func (m *Manager) fresh(r *record, at time.Time) bool {
 // Reload reads a session again, in one round trip: for what lasts longer than a
 // request, such as a WebSocket. It is ErrNotFound once it has ended.
 func (m *Manager) Reload(ctx context.Context, s *Session) (*Session, error) {
+	if s == nil {
+		return nil, errNobody
+	}
 	rec, err := m.recent(ctx, s.id)
 	if err != nil {
 		return nil, err
@@ -166,6 +171,8 @@ func (m *Manager) Save(ctx context.Context, s *Session, v any) (err error) {
 		return err
 	}
 	switch {
+	case s == nil:
+		return errNobody
 	case s.degraded:
 		return fmt.Errorf("%w: a degraded session is read-only", ErrUnavailable)
 	case s.retired:

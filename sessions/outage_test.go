@@ -230,6 +230,12 @@ func TestNonsense(t *testing.T) {
 	if a := b.visit(m); a.status != http.StatusServiceUnavailable {
 		t.Errorf("of another type: got %d, %v; want 503", a.status, a.state)
 	}
+	scs := m.SCS()
+	of, _ := scs.id("token")
+	_ = s.Set(scsKey(of), "short")
+	if _, _, err := scs.FindCtx(t.Context(), "token"); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("scs: got %v; want ErrUnavailable", err)
+	}
 }
 
 // A client whose reads no deadline ends is left behind at the budget, and the breaker
@@ -309,9 +315,22 @@ func TestReplicaIsBehind(t *testing.T) {
 	if behind.asked == 0 {
 		t.Error("the replica was not asked; want that this test tries something")
 	}
+	s, asked := m.SCS(), behind.asked
+	if err := s.CommitCtx(t.Context(), "token", []byte("values"), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if b, found, err := s.FindCtx(t.Context(), "token"); string(b) != "values" || !found || err != nil || behind.asked == asked {
+		t.Errorf("scs: got %q, %v, %v, asked %v; want what the primary has", b, found, err, behind.asked > asked)
+	}
+	if err := s.DeleteCtx(t.Context(), "token"); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := s.FindCtx(t.Context(), "token"); found || err != nil {
+		t.Errorf("scs, after its delete: got %v, %v; want not found", found, err)
+	}
 }
 
-// behind answers HMGET as a replica does that has nothing.
+// behind answers HMGET and GET as a replica does that has nothing.
 type behind struct{ asked int }
 
 func (*behind) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -326,6 +345,11 @@ func (h *behind) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			h.asked++
 			c.SetVal(make([]any, len(cmd.Args())-2))
 			return nil
+		}
+		if cmd.Name() == "get" {
+			h.asked++
+			cmd.SetErr(redis.Nil)
+			return redis.Nil
 		}
 		return next(ctx, cmd)
 	}

@@ -7,15 +7,21 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/eviction"
 )
 
 // Probe begins a session of its own, loads it, revokes it, sees that it is gone, and
 // removes what it left, as an operator would to know that all is well after a
 // migration. It logs how long that took, which is also in the error, if there is one,
-// and in the metric transload_sessions_seconds.
+// and in the metric transload_sessions_seconds. A server that may evict sessions is no
+// error, but a warning in the log.
 func (m *Manager) Probe(ctx context.Context) (err error) {
 	began := time.Now()
 	defer m.meter.done(opProbe, began, &err)
+	if ctx == nil {
+		return errNoContext
+	}
 	_, id := newToken(m.opt.Name)
 	user := "transload-probe-" + newNonce()
 	err = m.probe(ctx, id, user)
@@ -25,6 +31,10 @@ func (m *Manager) Probe(ctx context.Context) (err error) {
 		return fmt.Errorf("sessions: probe, after %v: %w", took, err)
 	}
 	m.opt.Logger.Info("probe passed: a session was begun, loaded and revoked", "workload", workload, "op", "probe", "took", took)
+	policy, err := call(ctx, m.redis, m.redis.budget, func(ctx context.Context) (string, error) { return eviction.Policy(ctx, m.redis.c) })
+	if err == nil && policy != "" && policy != eviction.None {
+		m.opt.Logger.Warn("the server may evict sessions, which logs users out: set maxmemory-policy noeviction", "workload", workload, "op", "probe", "policy", policy)
+	}
 	return nil
 }
 

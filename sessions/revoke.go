@@ -46,6 +46,9 @@ func (m *Manager) Logout(w http.ResponseWriter, r *http.Request) (confirmed bool
 // already is no error. Whose session it is, the caller has to check: see List.
 func (m *Manager) Revoke(ctx context.Context, handle string) (err error) {
 	defer m.meter.done(opRevoke, time.Now(), &err)
+	if ctx == nil {
+		return errNoContext
+	}
 	id, ok := parseHandle(handle)
 	if !ok {
 		return fmt.Errorf("%w: %d bytes are no handle: see Session.Handle", ErrNotFound, len(handle))
@@ -61,6 +64,9 @@ func (m *Manager) Revoke(ctx context.Context, handle string) (err error) {
 // Logout.
 func (m *Manager) RevokeUser(ctx context.Context, user string, except ...string) (n int, err error) {
 	defer m.meter.done(opRevokeUser, time.Now(), &err)
+	if ctx == nil {
+		return 0, errNoContext
+	}
 	if err := checkUser(user); err != nil {
 		return 0, err
 	}

@@ -21,15 +21,18 @@ var (
 	enlistText string
 	//go:embed roster.lua
 	rosterText string
-	//go:embed commit.lua
-	commitText string
+	//go:embed scs_get.lua
+	scsGetText string
+	//go:embed scs_bury.lua
+	scsBuryText string
 
-	createScript = redis.NewScript(createText)
-	touchScript  = redis.NewScript(touchText)
-	saveScript   = redis.NewScript(saveText)
-	retireScript = redis.NewScript(retireText)
-	revokeScript = redis.NewScript(revokeText)
-	enlistScript = redis.NewScript(enlistText)
-	rosterScript = redis.NewScript(rosterText)
-	commitScript = redis.NewScript(commitText)
+	createScript  = redis.NewScript(createText)
+	touchScript   = redis.NewScript(touchText)
+	saveScript    = redis.NewScript(saveText)
+	retireScript  = redis.NewScript(retireText)
+	revokeScript  = redis.NewScript(revokeText)
+	enlistScript  = redis.NewScript(enlistText)
+	rosterScript  = redis.NewScript(rosterText)
+	scsGetScript  = redis.NewScript(scsGetText)
+	scsBuryScript = redis.NewScript(scsBuryText)
 )

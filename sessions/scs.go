@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"time"
@@ -38,10 +39,10 @@ const (
 	scsPrefix    = "sess:scs:{"
 	handlePrefix = "handle."
 	scsTokenMax  = 256
-	noIdle       = 1 << 40 // ms: some 35 years
+	stampSize    = 8 // bytes before the values: when they end, in ms since 1970
 )
 
-func scsKey(id hash) string { return scsPrefix + id.String() + "}" }
+func scsKey(id hash) string { return id.under(scsPrefix) }
 
 // id returns the hash of a token. A handle of AllCtx has its hash in it, and is
 // signed by this process: who reads the hash from Redis cannot make one.
@@ -51,7 +52,9 @@ func (s *SCS) id(token string) (hash, bool) {
 		id, ok := parseHandle(text)
 		return id, ok && hmac.Equal([]byte(sum), []byte(s.sign(id)))
 	}
-	return sha256.Sum256([]byte("scs\x00" + s.m.opt.Name + "\x00" + token)), token != "" && len(token) <= scsTokenMax
+	var b [scsTokenMax + 64]byte
+	text := append(append(append(b[:0], "scs\x00"...), s.m.opt.Name...), 0)
+	return sha256.Sum256(append(text, token...)), token != "" && len(token) <= scsTokenMax
 }
 
 func (s *SCS) handle(id hash) string { return handlePrefix + id.String() + "." + s.sign(id) }
@@ -89,45 +92,49 @@ func (s *SCS) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	return nil, false, err
 }
 
+// buried stands for a tombstone.
+var buried = &record{}
+
 // load asks as Manager.load does: once more, of the primary, for what is not found.
-// Of an idle time the script must know nothing here.
 func (s *SCS) load(ctx context.Context, id hash) (*record, error) {
-	cmd := redis.NewSliceCmd(ctx, "hmget", scsKey(id), "d", "a", "x")
-	if err := s.m.redis.process(ctx, cmd); err != nil {
-		return nil, err
+	r, err := call(ctx, s.m.redis, s.m.redis.budget, func(ctx context.Context) (*record, error) {
+		cmd := redis.NewStringCmd(ctx, "get", scsKey(id))
+		_ = s.m.redis.c.Process(ctx, cmd)
+		return parseSCS(cmd.Bytes())
+	})
+	if r == nil && err == nil {
+		r, err = call(ctx, s.m.redis, s.m.redis.budget, func(ctx context.Context) (*record, error) {
+			text, err := scsGetScript.Run(ctx, s.m.redis.c, []string{scsKey(id)}).Text()
+			return parseSCS([]byte(text), err)
+		})
 	}
-	r, err := parseSCS(cmd.Val())
-	if !errors.Is(err, ErrNotFound) {
-		return r, err
+	if err == nil && (r == nil || r == buried) {
+		err = ErrNotFound
 	}
-	reply, err := s.m.redis.run(ctx, touchScript, scsKey(id), noIdle)
-	if err != nil {
-		return nil, err
-	}
-	f, _ := reply.([]any)
-	if len(f) != 7 {
-		return nil, errReply("scs")
-	}
-	return parseSCS([]any{f[1], f[4], f[5]})
+	return r, err
 }
 
-// parseSCS reads the fields values, end and tombstone.
-func parseSCS(f []any) (*record, error) {
-	if len(f) != 3 {
+// parseSCS reads a session; nil if there is none.
+func parseSCS(b []byte, err error) (*record, error) {
+	switch {
+	case err == nil && len(b) >= stampSize:
+	case errors.Is(err, redis.Nil):
+		return nil, nil
+	case err == nil && len(b) == 0, redis.HasErrorPrefix(err, wrongType):
+		return buried, nil
+	case err == nil:
 		return nil, errReply("scs")
+	default:
+		return nil, err
 	}
-	if f[2] != nil || f[1] == nil {
-		return nil, ErrNotFound
-	}
-	data, ok := f[0].(string)
-	ends, valid := number(f[1])
-	if !ok || !valid {
-		return nil, errReply("scs")
-	}
-	return &record{data: []byte(data), ends: ends}, nil
+	return &record{data: b[stampSize:], ends: int64(binary.BigEndian.Uint64(b))}, nil
 }
 
-// CommitCtx implements scs.CtxStore. A session that was deleted meanwhile is
+// wrongType begins Redis's word for a key of another type, which a tombstone is.
+const wrongType = "WRONGTYPE"
+
+// CommitCtx implements scs.CtxStore, in one round trip without a script: SET with GET
+// is refused where the key is no string. A session that was deleted meanwhile is
 // ErrNotFound.
 func (s *SCS) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) (err error) {
 	defer s.m.meter.done(opSave, time.Now(), &err)
@@ -139,14 +146,26 @@ func (s *SCS) CommitCtx(ctx context.Context, token string, b []byte, expiry time
 	if left <= 0 {
 		return s.DeleteCtx(ctx, token)
 	}
-	reply, err := s.m.redis.run(ctx, commitScript, scsKey(id), b, max(left.Milliseconds(), 1))
+	r := &record{ends: expiry.UnixMilli()}
+	text := append(binary.BigEndian.AppendUint64(make([]byte, 0, stampSize+len(b)), uint64(r.ends)), b...)
+	r.data = text[stampSize:]
+	set, err := call(ctx, s.m.redis, s.m.redis.budget, func(ctx context.Context) (bool, error) {
+		err := s.m.redis.c.Process(ctx, redis.NewStringCmd(ctx, "set", scsKey(id), text, "px", max(left.Milliseconds(), 1), "get"))
+		if err != nil && redis.HasErrorPrefix(err, wrongType) {
+			return false, nil
+		}
+		if errors.Is(err, redis.Nil) { // there was none before
+			err = nil
+		}
+		return err == nil, err
+	})
 	if err != nil {
 		return err
 	}
-	if n, ok := number(reply); !ok || n != 1 {
+	if !set {
 		return ErrNotFound
 	}
-	s.m.memory.keep(id, &record{data: b, ends: expiry.UnixMilli()}, time.Now(), false)
+	s.m.memory.keep(id, r, time.Now(), false)
 	return nil
 }
 
@@ -159,7 +178,7 @@ func (s *SCS) DeleteCtx(ctx context.Context, token string) (err error) {
 		return nil
 	}
 	s.m.memory.forget(id)
-	_, confirmed, err := s.m.redis.confirmed(ctx, revokeScript, scsKey(id), 0)
+	_, confirmed, err := s.m.redis.confirmed(ctx, scsBuryScript, scsKey(id), s.m.opt.Lifetime.Milliseconds())
 	if err == nil && !confirmed {
 		s.m.meter.unconfirmed[opLogout].Inc()
 	}

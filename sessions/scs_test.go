@@ -3,9 +3,11 @@ package sessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -58,6 +60,9 @@ func scsStore(t *testing.T, m *Manager, c redis.UniversalClient, user string) {
 		t.Fatal(err)
 	}
 	find("", false)
+	if got := c.PTTL(ctx, scsKey(id)).Val(); got < time.Hour || got > 2*time.Hour {
+		t.Errorf("got an expiry of the tombstone in %v; want that of the session", got)
+	}
 	if err := s.CommitCtx(ctx, token, []byte("late"), time.Now().Add(time.Hour)); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a commit after the delete: got %v; want ErrNotFound", err)
 	}
@@ -67,6 +72,34 @@ func scsStore(t *testing.T, m *Manager, c redis.UniversalClient, user string) {
 	}
 	if b, ok, err := s.FindCtx(ctx, "handle."+id.String()+".AAAA"); ok || err != nil {
 		t.Errorf("a forged handle: got %q, %v, %v; want not found", b, ok, err)
+	}
+}
+
+// scsDeleteWins over commits that come at the same time, in any order, and over one
+// that comes when the tombstone is there.
+func scsDeleteWins(t *testing.T, m *Manager, _ redis.UniversalClient, user string) {
+	ctx, s := t.Context(), m.SCS()
+	for i := range 5 {
+		token := fmt.Sprint("racing-", user, i)
+		commit := func() error { return s.CommitCtx(ctx, token, []byte("values"), time.Now().Add(time.Hour)) }
+		if err := commit(); err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if err := commit(); err != nil && !errors.Is(err, ErrNotFound) {
+					t.Error(err)
+				}
+			})
+		}
+		if err := s.DeleteCtx(ctx, token); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+		if b, found, err := s.FindCtx(ctx, token); found || err != nil {
+			t.Errorf("got %q, %v, %v; want that the delete wins", b, found, err)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/breaker"
+	"github.com/transload/transload/internal/budget"
 )
 
 const workload = "sessions"
@@ -32,66 +33,30 @@ type client interface {
 // A server is Redis, with a bound on each call and a breaker.
 type server struct {
 	c       client
-	heeds   bool // a deadline ends a read
-	budget  time.Duration
+	budget  *budget.Budget // of one call
+	longer  *budget.Budget // of one that waits for a replica too
 	confirm time.Duration
 	breaker *breaker.Breaker
 }
 
-func newServer(c redis.UniversalClient, budget, confirm time.Duration, log *slog.Logger) *server {
-	return &server{c: c, heeds: heedsDeadlines(c), budget: budget, confirm: confirm,
+func newServer(c redis.UniversalClient, within, confirm time.Duration, log *slog.Logger) *server {
+	return &server{c: c, budget: budget.New(c, within), longer: budget.New(c, within+max(confirm, 0)), confirm: confirm,
 		breaker: breaker.New("redis", []string{workload}, log)}
 }
 
-// heedsDeadlines reports whether a context's deadline ends the wait for a reply:
-// with go-redis's own clients by an option alone. Those of topology and migrate do.
-func heedsDeadlines(c redis.UniversalClient) bool {
-	switch c := c.(type) {
-	case *redis.Client:
-		return c.Options().ContextTimeoutEnabled
-	case *redis.ClusterClient:
-		return c.Options().ContextTimeoutEnabled
-	case *redis.Ring:
-		return c.Options().ContextTimeoutEnabled
-	}
-	return true
-}
-
 // call runs f within a budget. Whatever keeps it from an answer is ErrUnavailable.
-func call[T any](ctx context.Context, s *server, budget time.Duration, f func(context.Context) (T, error)) (v T, err error) {
+func call[T any](ctx context.Context, s *server, b *budget.Budget, f func(context.Context) (T, error)) (v T, err error) {
+	if ctx == nil {
+		return v, errNoContext
+	}
 	err = s.breaker.Do(ctx, workload, func() (err error) {
-		ctx, cancel := context.WithTimeout(ctx, budget)
-		defer cancel()
-		if s.heeds {
-			v, err = f(ctx)
-		} else {
-			v, err = abandon(ctx, f)
-		}
+		v, err = budget.Do(ctx, b, f)
 		return err
 	})
 	if err != nil {
 		return v, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return v, nil
-}
-
-// abandon leaves f to itself when ctx is over: its client waits on for as long as
-// its own time-outs say. The breaker keeps those that wait few. What f sets must not
-// be read after an error.
-func abandon[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
-	type result struct {
-		v   T
-		err error
-	}
-	done := make(chan result, 1)
-	go func() { v, err := f(ctx); done <- result{v, err} }() // ends by the client's own time-outs
-	select {
-	case r := <-done:
-		return r.v, r.err
-	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
-	}
 }
 
 // process sends a command.
@@ -121,7 +86,7 @@ func (s *server) confirmed(ctx context.Context, script *redis.Script, key string
 		reply, err = s.run(ctx, script, key, args...)
 		return reply, false, err
 	}
-	c, err := call(ctx, s, s.budget+s.confirm, func(ctx context.Context) (c confirmation, err error) {
+	c, err := call(ctx, s, s.longer, func(ctx context.Context) (c confirmation, err error) {
 		for try := 1; ; try++ {
 			err = s.c.Watch(ctx, func(tx *redis.Tx) (err error) {
 				if c.reply, err = script.Run(ctx, tx, []string{key}, args...).Result(); err == nil {

@@ -13,7 +13,8 @@ import (
 type Dialect uint8
 
 const (
-	// Postgres is PostgreSQL 12 or later, by any driver with $1 for parameters.
+	// Postgres is PostgreSQL 12 or later, by any driver with $1 for parameters. It was
+	// tried with 15 and pgx.
 	Postgres Dialect = iota + 1
 	// SQLite is 3.24 or later.
 	SQLite
@@ -35,7 +36,9 @@ CREATE INDEX IF NOT EXISTS transload_sessions_ends ON transload_sessions (ends);
 
 const (
 	// sqlAtOnce bounds the calls of a database that are under way, so that an outage
-	// of Redis is none of the database.
+	// of Redis is none of the database: so many that look an id up, and so many others.
+	// Who sends ids that he invented has the former for himself, and keeps nobody from
+	// logging in or out.
 	sqlAtOnce = 16
 
 	// sqlWithin bounds one of them, with its wait for a turn.
@@ -53,16 +56,19 @@ const (
 type SQL struct {
 	db                                             *sql.DB
 	insert, find, save, prolong, remove, of, sweep string
-	turns                                          chan struct{}
+	looks, turns                                   chan struct{}
+}
+
+// clocks tell the database's time, in ms since 1970.
+var clocks = map[Dialect]string{
+	Postgres: `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`,
+	SQLite:   `CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`,
 }
 
 // NewSQL makes a fall-back on a database that has the table of Schema. It asks the
 // database nothing. The database stays the caller's.
 func NewSQL(db *sql.DB, d Dialect) (*SQL, error) {
-	now, ok := map[Dialect]string{
-		Postgres: `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`,
-		SQLite:   `CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)`,
-	}[d]
+	now, ok := clocks[d]
 	if db == nil || !ok {
 		return nil, fmt.Errorf("%w: Fallback: it needs a database, and Postgres or SQLite as its dialect", ErrOption)
 	}
@@ -73,7 +79,7 @@ func NewSQL(db *sql.DB, d Dialect) (*SQL, error) {
 		}
 		return s
 	}
-	return &SQL{db: db, turns: make(chan struct{}, sqlAtOnce),
+	return &SQL{db: db, looks: make(chan struct{}, sqlAtOnce), turns: make(chan struct{}, sqlAtOnce),
 		insert: text(`INSERT INTO TABLE (hash, user_id, data, version, created, ends, idle)
 			VALUES ($1, $2, $3, $4, NOW - CAST($5 AS BIGINT), NOW + CAST($6 AS BIGINT), NOW + CAST($7 AS BIGINT)) ON CONFLICT (hash) DO NOTHING`),
 		find:    text(`SELECT user_id, data, version, NOW - created, ends - NOW FROM TABLE WHERE hash = $1 AND ends > NOW AND idle > NOW`),
@@ -97,12 +103,12 @@ func (s *SQL) Sweep(ctx context.Context) (int64, error) {
 
 // call waits for a turn and runs f, within sqlWithin. Its errors are ErrUnavailable,
 // but for ErrNotFound.
-func (s *SQL) call(ctx context.Context, f func(context.Context) error) error {
+func (s *SQL) call(ctx context.Context, turns chan struct{}, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, sqlWithin)
 	defer cancel()
 	select {
-	case s.turns <- struct{}{}:
-		defer func() { <-s.turns }()
+	case turns <- struct{}{}:
+		defer func() { <-turns }()
 	case <-ctx.Done():
 		return fmt.Errorf("%w: fall-back: %w", ErrUnavailable, context.Cause(ctx))
 	}
@@ -115,7 +121,7 @@ func (s *SQL) call(ctx context.Context, f func(context.Context) error) error {
 
 // exec runs a statement, and returns how many rows it changed.
 func (s *SQL) exec(ctx context.Context, statement string, args ...any) (n int64, err error) {
-	err = s.call(ctx, func(ctx context.Context) error {
+	err = s.call(ctx, s.turns, func(ctx context.Context) error {
 		res, err := s.db.ExecContext(ctx, statement, args...)
 		if err == nil {
 			n, err = res.RowsAffected()
@@ -129,7 +135,7 @@ func (s *SQL) exec(ctx context.Context, statement string, args ...any) (n int64,
 func (s *SQL) row(ctx context.Context, id hash) (r *record, at span, err error) {
 	var age, left int64
 	r = &record{}
-	err = s.call(ctx, func(ctx context.Context) error {
+	err = s.call(ctx, s.looks, func(ctx context.Context) error {
 		var data string
 		err := s.db.QueryRowContext(ctx, s.find, id.String()).Scan(&r.user, &data, &r.version, &age, &left)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -149,7 +155,7 @@ func (s *SQL) row(ctx context.Context, id hash) (r *record, at span, err error) 
 
 // ids returns those of a user's sessions that are older than an age.
 func (s *SQL) ids(ctx context.Context, user string, age time.Duration) (list []hash, err error) {
-	err = s.call(ctx, func(ctx context.Context) error {
+	err = s.call(ctx, s.turns, func(ctx context.Context) error {
 		rows, err := s.db.QueryContext(ctx, s.of, user, age.Milliseconds())
 		if err != nil {
 			return err

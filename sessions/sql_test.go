@@ -1,34 +1,65 @@
 package sessions
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
 )
 
 // withSQL gives a manager a fall-back.
 func withSQL(t *testing.T, db **sql.DB) func(*Options) {
 	t.Helper()
-	d, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "sessions.db")+"?_pragma=busy_timeout(20000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Close() })
+	d, dialect := database(t)
 	if _, err := d.ExecContext(t.Context(), Schema); err != nil {
 		t.Fatal(err)
 	}
-	f, err := NewSQL(d, SQLite)
+	f, err := NewSQL(d, dialect)
 	if err != nil {
 		t.Fatal(err)
 	}
 	*db = d
 	return func(o *Options) { o.Fallback = f }
+}
+
+// database is SQLite, or where POSTGRES_URL leads, there in a schema of the test's own.
+func database(t *testing.T) (*sql.DB, Dialect) {
+	t.Helper()
+	opened := func(driver, name string) *sql.DB {
+		d, err := sql.Open(driver, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = d.Close() })
+		return d
+	}
+	to := os.Getenv("POSTGRES_URL")
+	if to == "" {
+		return opened("sqlite", filepath.Join(t.TempDir(), "sessions.db")+"?_pragma=busy_timeout(20000)"), SQLite
+	}
+	schema := "test_" + newNonce()
+	admin := opened("pgx", to)
+	if _, err := admin.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = admin.ExecContext(context.Background(), "DROP SCHEMA "+schema+" CASCADE") })
+	at, err := url.Parse(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := at.Query()
+	q.Set("search_path", schema)
+	at.RawQuery = q.Encode()
+	return opened("pgx", at.String()), Postgres
 }
 
 func rows(t *testing.T, db *sql.DB) (n int) {
@@ -154,9 +185,13 @@ func TestIdleInFallback(t *testing.T) {
 	m, s := mini(t, withSQL(t, &db), func(o *Options) { o.Idle = time.Hour })
 	b := newBrowser(t)
 	b.login(m, "alice", cart{})
+	clock := clocks[SQLite]
+	if os.Getenv("POSTGRES_URL") != "" {
+		clock = clocks[Postgres]
+	}
 	idle := func(left time.Duration) {
 		t.Helper()
-		if _, err := db.ExecContext(t.Context(), fmt.Sprintf(`UPDATE transload_sessions SET idle = CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) + %d`, left.Milliseconds())); err != nil {
+		if _, err := db.ExecContext(t.Context(), fmt.Sprintf(`UPDATE transload_sessions SET idle = %s + %d`, clock, left.Milliseconds())); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,6 +29,7 @@ func suite(t *testing.T, c redis.UniversalClient) {
 		"idle time begins anew":    idleBeginsAnew,
 		"a script that runs twice": scriptsTwice,
 		"scs":                      scsStore,
+		"scs: a delete wins":       scsDeleteWins,
 		"a probe leaves nothing":   probeLeavesNothing,
 	} {
 		t.Run(name, func(t *testing.T) {
