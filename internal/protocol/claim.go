@@ -125,6 +125,7 @@ type claimant struct {
 
 // A ClaimLook is what was seen since the look before.
 type ClaimLook struct {
+	Asked    Instant // before anything was asked
 	Answered bool    // the lost side has
 	Record   Record  // the living side's, with its master, and whether its replicas have it
 	RunID    string  //
@@ -177,20 +178,20 @@ func (c *Claimer) Look(l ClaimLook, now Instant) ClaimStep {
 	if l.Answered {
 		return ClaimStep{Do: ClaimEnd, Why: fmt.Sprintf("the %v answers", c.lost)}
 	}
-	if holder := c.holder(now); holder != "" && (c.staked || now.Since(c.began) >= SilentFor+tellFor) {
+	if holder := c.holder(l.Asked); holder != "" && (c.staked || l.Asked.Since(c.began) >= SilentFor+tellFor) {
 		return ClaimStep{Do: ClaimEnd, Why: fmt.Sprintf("member %s holds a lease on the %v: it reaches it", holder, c.lost)}
 	}
 	if !c.staked {
-		return c.watching(now)
+		return c.watching(l.Asked)
 	}
 	return c.counting(l, now)
 }
 
-func (c *Claimer) watching(now Instant) ClaimStep {
-	if left := SilentFor - now.Since(c.began); left > 0 {
+func (c *Claimer) watching(asked Instant) ClaimStep {
+	if left := SilentFor - asked.Since(c.began); left > 0 {
 		return ClaimStep{Why: fmt.Sprintf("leases on the %v end within %v", c.lost, left.Round(time.Second))}
 	}
-	if holder := c.holder(now); holder != "" {
+	if holder := c.holder(asked); holder != "" {
 		return ClaimStep{Why: fmt.Sprintf("member %s has a lease on the %v yet", holder, c.lost)}
 	}
 	return ClaimStep{Do: ClaimStake}
@@ -212,7 +213,7 @@ func (c *Claimer) counting(l ClaimLook, now Instant) ClaimStep {
 	for _, id := range c.ids() {
 		switch w := c.watch[id]; {
 		case w.fenced || w.entry.Ack == Ack{c.id, Claimed}:
-		case now.Since(w.changed) < SilentFor:
+		case l.Asked.Since(w.changed) < SilentFor:
 			waits = fmt.Sprintf("member %s has not acknowledged yet", id)
 			if w.entry.Note != "" {
 				waits += " (" + w.entry.Note + ")"
@@ -263,11 +264,12 @@ func (c *Claimer) see(roll []Entry, now Instant) {
 }
 
 // holder names a member that beats and tells of a lease on the lost side. What
-// one that is silent told last says nothing.
-func (c *Claimer) holder(now Instant) string {
+// one that is silent told last says nothing. Silence is counted to when the look
+// was asked for: what was slept through was not seen.
+func (c *Claimer) holder(asked Instant) string {
 	for _, id := range c.ids() {
 		w := c.watch[id]
-		if w.beats && now.Since(w.changed) < SilentFor && w.entry.RunIDs[c.lost-Source] != "" {
+		if w.beats && asked.Since(w.changed) < SilentFor && w.entry.RunIDs[c.lost-Source] != "" {
 			return id
 		}
 	}

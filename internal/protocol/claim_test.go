@@ -207,7 +207,7 @@ func TestClaimer(t *testing.T) {
 			c := NewClaimer("c", Source, !tt.none, now)
 			rec, waits := dst, []string{}
 			for sec := range 120 {
-				l := ClaimLook{Record: rec, RunID: "run", Safe: true, Roll: slices.Clone(tt.roll)}
+				l := ClaimLook{Asked: now, Record: rec, RunID: "run", Safe: true, Roll: slices.Clone(tt.roll)}
 				for i := range l.Roll {
 					if l.Roll[i].ID != tt.dead {
 						l.Roll[i].Beat = uint64(sec + 1)

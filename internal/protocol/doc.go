@@ -42,9 +42,10 @@
 //   - It has acknowledged the commit, so it obeys the commit and will never again
 //     obey an older record of the giver. It would rather put its own back.
 //   - It was fenced. No refresh of its was seen for SilentFor, longer than a lease
-//     on any clock, and its connections were killed on every node of both sides,
-//     after a record was safe that makes new connections be refused. If it
-//     refreshes later, its beat shows, and it counts as living again.
+//     on any clock, from one look at the roll to the asking for another: what an
+//     observer has slept through it has not seen. And its connections were killed on
+//     every node of both sides, after a record was safe that makes new connections be
+//     refused. If it refreshes later, its beat shows, and it counts as living again.
 //   - Its lease from before the commit has run out by the clock of a member that
 //     has obeyed the commit for SilentFor. This is for a dead coordinator. A copy
 //     cannot be under way then: that was acknowledged in the hold.

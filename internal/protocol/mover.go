@@ -26,6 +26,7 @@ type Mover struct {
 	safe     bool      // the commit is on all replicas of the giver
 	rollSeq  uint64    // of the last DoRoll
 	rolled   bool      // the roll has been read since
+	looked   Instant   // when the last reading of the roll was asked for
 	deadline Instant
 	began    Instant
 	watch    map[string]*watched
@@ -127,6 +128,7 @@ type Read = Written
 // before the record that they are to acknowledge.
 type Roll struct {
 	Seq     uint64
+	Asked   Instant // before it was asked for: an answer may lie there for as long as its reader sleeps
 	Entries []Entry
 }
 

@@ -17,7 +17,7 @@ func (m *Mover) look(r Roll, now Instant) {
 	if r.Seq != m.rollSeq {
 		return
 	}
-	m.rolled = true
+	m.rolled, m.looked = true, r.Asked
 	seen := map[string]bool{}
 	for _, e := range r.Entries {
 		seen[e.ID] = true
@@ -83,8 +83,12 @@ func (m *Mover) lacks(w *watched, stage Stage) string {
 	return ""
 }
 
-// fenceSilent asks for a fence against each member that has been silent for
-// longer than a lease can last. Where nobody can be fenced a move needs every
+// silent reports whether a member was seen to say nothing for longer than a lease
+// can last: from when its last beat was noticed to when the last reading was asked
+// for. What a coordinator has slept through it has not seen.
+func (m *Mover) silent(w *watched) bool { return m.looked.Since(w.changed) >= SilentFor }
+
+// fenceSilent asks for a fence against each member that is silent. Where nobody can be fenced a move needs every
 // acknowledgement; but once it is committed there is no way back, and no copy is
 // under way, so that a lease that has ended must do.
 func (m *Mover) fenceSilent(now Instant) []Output {
@@ -92,7 +96,7 @@ func (m *Mover) fenceSilent(now Instant) []Output {
 	for _, id := range m.ids() {
 		w := m.watch[id]
 		switch {
-		case w.fenced || w.fencing || now.Since(w.changed) < SilentFor:
+		case w.fenced || w.fencing || !m.silent(w):
 		case !m.cfg.CanFence:
 			w.fenced = m.stage == counting
 		case w.failed == (Instant{}) || now.Since(w.failed) >= fenceEvery:
@@ -143,9 +147,9 @@ func (m *Mover) waitingFor(stage Stage) string {
 
 // Unfenced names the members that have said nothing for longer than a lease can
 // last, and that were not fenced.
-func (m *Mover) Unfenced(now Instant) (out []string) {
+func (m *Mover) Unfenced() (out []string) {
 	for _, id := range m.ids() {
-		if w := m.watch[id]; !w.fenced && now.Since(w.changed) >= SilentFor {
+		if w := m.watch[id]; !w.fenced && m.silent(w) {
 			out = append(out, id)
 		}
 	}

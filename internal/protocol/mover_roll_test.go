@@ -30,12 +30,25 @@ func silent(t *testing.T, canFence bool) *bench {
 	return b
 }
 
+// TestMoverSleeps: what a coordinator has slept through it has not seen, be it
+// woken by its clock or by an answer that has lain there.
+func TestMoverSleeps(t *testing.T) {
+	b := silent(t, true)
+	before := b.now
+	b.tick(SilentFor + time.Second)
+	b.wants()
+	b.give(Input{Roll: &Roll{Seq: b.m.rollSeq, Asked: before, Entries: b.roll}})
+	b.wants()
+	b.beat("m0", Ack{"m", Prepared})
+	b.wants(DoFence)
+}
+
 func TestMoverFencesTheSilent(t *testing.T) {
 	b := silent(t, true)
 	b.tick(SilentFor - time.Millisecond)
 	b.beat("m0", Ack{"m", Prepared})
 	b.wants()
-	b.tick(time.Millisecond)
+	b.see(time.Millisecond)
 	b.wants(DoFence)
 	if b.todo[0].Member != "m1" {
 		t.Fatalf("fences %s; want m1", b.todo[0].Member)
@@ -58,7 +71,7 @@ func TestMoverForgetsAFenceWhenTheMemberLives(t *testing.T) {
 	b := silent(t, true)
 	b.tick(SilentFor - time.Millisecond)
 	b.beat("m0", Ack{"m", Prepared})
-	b.tick(time.Millisecond)
+	b.see(time.Millisecond)
 	b.wants(DoFence)
 	b.todo = nil
 	b.beat("m1", Ack{}) // it has a new lease while the fence is under way
@@ -91,7 +104,7 @@ func TestMoverWhereNobodyCanBeFenced(t *testing.T) {
 		t.Errorf("reads the %v; want only the target asked whether it was granted", o.Side)
 	}
 	b.todo = nil
-	b.tick(time.Millisecond) // there is no way back, and no lease is left
+	b.see(time.Millisecond) // there is no way back, and no lease is left
 	b.wants(DoRead)
 	if o := b.todo[0]; o.Side != Source {
 		t.Errorf("reads the %v; want the commit read again on the source", o.Side)

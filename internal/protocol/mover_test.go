@@ -62,6 +62,13 @@ func (b *bench) tick(d time.Duration) {
 	b.give(Input{})
 }
 
+// see lets time pass and shows the roll again.
+func (b *bench) see(d time.Duration) {
+	b.t.Helper()
+	b.now = b.now.Add(d)
+	b.tell(b.m.rollSeq)
+}
+
 // to does what the mover wants until it is at a stage, every member
 // acknowledging everything at once.
 func (b *bench) to(stage moveStage) *bench {
@@ -117,7 +124,7 @@ func (b *bench) read(s Side) *Written {
 
 func (b *bench) tell(seq uint64) {
 	b.t.Helper()
-	b.give(Input{Roll: &Roll{Seq: seq, Entries: append([]Entry(nil), b.roll...)}})
+	b.give(Input{Roll: &Roll{Seq: seq, Asked: b.now, Entries: append([]Entry(nil), b.roll...)}})
 }
 
 // wants holds what the mover wants next.

@@ -356,10 +356,11 @@ func (c *simCoord) readRoll() {
 		return
 	}
 	c.reading = true
+	asked := c.now()
 	readRoll(&c.proc, m.giver, func(roll []Entry, r *Written) {
 		c.reading = false
 		if r != nil {
-			c.answer(m, Input{Roll: &Roll{Seq: seq, Entries: roll}})
+			c.answer(m, Input{Roll: &Roll{Seq: seq, Asked: asked, Entries: roll}})
 		}
 		again := 200 * time.Millisecond // a new acknowledgement is told of
 		if c.w.t < c.w.hot {

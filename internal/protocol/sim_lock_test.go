@@ -42,7 +42,7 @@ func (c *simCoord) lock(s Side, verb string, f func(h simHolder, err error)) {
 // for longer than it may believe in its lock is fenced, and then replaced.
 func (c *simCoord) takeLock() {
 	again := func() { c.after(500*time.Millisecond, c.takeLock) }
-	left, failed := 2, false
+	left, failed, asked := 2, false, c.now()
 	for _, s := range Sides {
 		c.lock(s, "look", func(h simHolder, err error) {
 			failed = failed || err != nil
@@ -58,7 +58,7 @@ func (c *simCoord) takeLock() {
 			}
 			for _, s := range Sides {
 				if id := c.seen[s].id; id != "" && id != c.name && !c.fenced[id] {
-					if c.now().Since(c.since[s]) >= SilentFor {
+					if asked.Since(c.since[s]) >= SilentFor {
 						c.fence(id, func(ok bool) { c.fenced[id] = ok; c.after(0, c.takeLock) })
 					} else {
 						again()

@@ -127,7 +127,7 @@ func (d *driver) finish(end *protocol.MoveEnd) (MoveReport, error) {
 		d.report.PrepareMS = ms(d.held.Sub(d.began))
 	}
 	if !end.Committed {
-		return d.report, fmt.Errorf("%w: %s%s", ErrAborted, end.Reason, d.t.pastSilent(d.m.Unfenced(d.t.now())))
+		return d.report, fmt.Errorf("%w: %s%s", ErrAborted, end.Reason, d.t.pastSilent(d.m.Unfenced()))
 	}
 	return d.report, nil
 }

@@ -94,7 +94,7 @@ func TestASilentCoordinatorIsFenced(t *testing.T) {
 	for _, s := range []*redisproc.Server{src, dst} {
 		old = append(old, named(t, s, "old"), named(t, s, copyName("old")))
 	}
-	silent := sighting{control.Holder{ID: "old", Beat: 7}, tm.now().Add(-protocol.SilentFor)}
+	silent := sighting{control.Holder{ID: "old", Beat: 7}, tm.now().Add(-protocol.SilentFor), tm.now()}
 	fenced := map[string]bool{}
 	if err := tm.succeed(t.Context(), [3]sighting{protocol.Source: silent, protocol.Target: silent}, [3]bool{}, fenced); err != nil || !fenced["old"] {
 		t.Fatalf("got %v, %v; want it fenced", fenced, err)

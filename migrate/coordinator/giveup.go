@@ -215,7 +215,8 @@ func (g *givingUp) stamp(rec protocol.Record) protocol.Stamp {
 // look takes one look and does what the claimer wants. It reports whether all is
 // taken.
 func (g *givingUp) look(ctx context.Context, res *GiveUpReport) (bool, error) {
-	l := protocol.ClaimLook{Answered: g.t.c.answers(ctx, g.lost) != ""}
+	l := protocol.ClaimLook{Asked: g.t.now()}
+	l.Answered = g.t.c.answers(ctx, g.lost) != ""
 	r, err := g.read(ctx)
 	if err != nil {
 		return false, err

@@ -14,11 +14,15 @@ import (
 // lookEvery is how often a lock that another process holds is looked at.
 const lookEvery = 200 * time.Millisecond
 
-// A sighting is who was seen to hold a lock, and when its beat last changed.
+// A sighting is who was seen to hold a lock, when its beat was last seen to change,
+// and when it was last asked for: an answer may lie there for as long as we sleep.
 type sighting struct {
 	control.Holder
-	changed protocol.Instant
+	changed, asked protocol.Instant
 }
+
+// silentFor is for how long the holder was seen to say nothing.
+func (x *sighting) silentFor() time.Duration { return x.asked.Since(x.changed) }
 
 // take takes the lock on the sides that are led. A holder whose beat changes runs. One that
 // says nothing for as long as its own belief in the lock can last is fenced on
@@ -62,11 +66,12 @@ func (t *term) takeFree(ctx context.Context, verb string, seen *[3]sighting, got
 		if got[s] {
 			continue
 		}
+		asked := t.now()
 		h, err := t.sides[s].store.LockHolder(ctx)
 		if err != nil {
 			return fmt.Errorf("coordinator: look at the lock: %w", err)
 		}
-		if err := seen[s].look(h, t.now()); err != nil {
+		if err := seen[s].look(h, asked, t.now()); err != nil {
 			return err
 		}
 	}
@@ -88,10 +93,11 @@ func (t *term) takeFree(ctx context.Context, verb string, seen *[3]sighting, got
 }
 
 // look takes note of who has a lock now. One that was seen before and beats runs.
-func (x *sighting) look(h control.Holder, now protocol.Instant) error {
+func (x *sighting) look(h control.Holder, asked, now protocol.Instant) error {
+	x.asked = asked
 	switch {
 	case h.ID != x.ID:
-		*x = sighting{h, now}
+		*x = sighting{h, now, asked}
 	case h.ID != "" && h.Beat != x.Beat:
 		return fmt.Errorf("%w: %s (%s)", ErrRunning, h.ID, h.About)
 	}
@@ -106,7 +112,7 @@ func (t *term) takeSide(ctx context.Context, s protocol.Side, verb string, seen 
 	case err != nil:
 		return false, fmt.Errorf("coordinator: take the lock: %w", err)
 	case !mine:
-		return false, seen.look(h, t.now())
+		return false, seen.look(h, sent, t.now())
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -118,7 +124,7 @@ func (t *term) takeSide(ctx context.Context, s protocol.Side, verb string, seen 
 func (t *term) succeed(ctx context.Context, seen [3]sighting, got [3]bool, fenced map[string]bool) error {
 	for _, s := range t.on {
 		id := seen[s].ID
-		if got[s] || id == "" || fenced[id] || t.now().Since(seen[s].changed) < protocol.SilentFor {
+		if got[s] || id == "" || fenced[id] || seen[s].silentFor() < protocol.SilentFor {
 			continue
 		}
 		err := fence(ctx, t.led(), t.c.opts.Name, id, copyName(id))

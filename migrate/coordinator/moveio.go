@@ -116,9 +116,10 @@ func (d *driver) roll(ctx context.Context, seq uint64) {
 	ask, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
 	ev := event{rolled: true}
+	asked := d.t.now()
 	entries, err := d.t.sides[d.giver].store.Roll(ask)
 	if err == nil {
-		ev.Roll = &protocol.Roll{Seq: seq, Entries: entries}
+		ev.Roll = &protocol.Roll{Seq: seq, Asked: asked, Entries: entries}
 	}
 	d.send(ctx, ev)
 }

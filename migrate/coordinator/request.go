@@ -305,7 +305,7 @@ func (b *beats) look(ctx context.Context) error {
 			if was := cmp.Or(b.seen[s].ID, b.of); was != "" && h.ID != "" && h.ID != was {
 				return fmt.Errorf("%w: the coordinator that was asked has ended; see `migrate status`, and run the command again", ErrReplaced)
 			}
-			b.seen[s] = sighting{h, b.clock.now()}
+			b.seen[s] = sighting{Holder: h, changed: b.clock.now()}
 		}
 		alive = alive || h.ID != "" && b.clock.now().Since(b.seen[s].changed) < protocol.SilentFor
 	}
