@@ -34,6 +34,7 @@ type query struct {
 	name    string // of the request; empty for none
 	request string // the suffix of its key
 	always  bool   // what is denied is counted too
+	until   int64  // when the one window ends, as far as that is certain; else 0
 }
 
 // A TakeOption changes one call.

@@ -89,6 +89,11 @@ func (l *Limiter) take(ctx context.Context, q *query) (Decision, error) {
 	reply, err := l.settleAndAsk(ctx, q, known)
 	now := l.now()
 	if err == nil {
+		if reply[1] >= 0 {
+			q.until = 0
+		} else {
+			reply[1] = max(q.until-now, 0) / int64(time.Millisecond)
+		}
 		d := l.learn(q, reply, began, now)
 		if l.memory.any.Load() {
 			l.settleSoon(ctx)
@@ -171,6 +176,9 @@ func (l *Limiter) recall(q *query, now int64) (known recollection) {
 			known.denied = x.statuses(q, now)
 			return known
 		}
+		if len(q.rules) == 1 {
+			q.until = t.certain(now, fault)
+		}
 		if used, ms := t.floor(now, fault); used > 0 {
 			if known.floors == nil {
 				known.floors = make([][2]int64, len(q.rules))
@@ -207,6 +215,9 @@ func (l *Limiter) ask(ctx context.Context, q *query, cost int64, known recollect
 	if len(q.rules) == 1 && q.request == "" && !q.always && cost > 0 && known.floors == nil {
 		r := q.rules[0]
 		args := append(append(q.keys(make([]any, 2, 8)), cost), r.short...)
+		if q.until > 0 {
+			args = append(args, 1)
+		}
 		return l.run(ctx, &call{script: r.alone, circuit: q.circuit, args: args, want: 3})
 	}
 	args := q.all(q.keys(make([]any, 2, 8+8*len(q.rules))), cost, known.floors)
@@ -262,7 +273,12 @@ func (l *Limiter) learn(q *query, reply []int64, asked, now int64) Decision {
 	}
 	for i, r := range q.rules {
 		t := x.track(r)
-		t.learn(reply[3*i], now+int64(d.Each[i].ResetAfter), asked)
+		reset, sure := now+int64(d.Each[i].ResetAfter), true
+		if q.until > 0 { // a count that has gone back is of another window, or refunded
+			reset, sure = q.until, reply[3*i]-q.cost >= t.used
+		}
+		t.learn(reply[3*i], reset, asked)
+		t.sure = sure
 		if d.Each[i].Denied {
 			t.deny(now, q.cost, d.Each[i].RetryAfter)
 		} else if t.deniedCost <= q.cost {

@@ -167,6 +167,39 @@ func TestRequestIsCountedOnce(t *testing.T) {
 	})
 }
 
+// TestAnotherWindow: who knows when a window ends, and does not ask for it, finds out
+// that it is another one by now.
+func TestAnotherWindow(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		l, other := k.limiter(perMinute(100)), k.limiter(perMinute(100))
+		k.fleet(l, other)
+		ends := func(want time.Duration) {
+			t.Helper()
+			if d := k.take(l, "a"); !d.Allowed || d.ResetAfter < want-time.Second || d.ResetAfter > want {
+				t.Errorf("got %+v; want all free in %v", d, want)
+			}
+			if ttl := k.mini.TTL(l.key("a", 0)); ttl <= 0 || ttl > want {
+				t.Errorf("the key expires in %v; want %v", ttl, want)
+			}
+		}
+		ends(time.Minute)
+		time.Sleep(20 * time.Second)
+		ends(40 * time.Second)
+		k.granted(l, "a", 10)
+		must(t, other.Reset(t.Context(), "a"))
+		k.take(other, "a") // begins one
+		k.take(l, "a")     // sees that fewer are used
+		ends(time.Minute)
+		must(t, other.Reset(t.Context(), "a"))
+		ends(time.Minute) // begins one itself
+		time.Sleep(time.Minute)
+		ends(time.Minute)
+		if got := k.counted(l, "a"); got != "1" {
+			t.Errorf("got %s counted; want 1", got)
+		}
+	})
+}
+
 // TestRequestOfOtherPolicies: an id frees nobody of a policy that it was not taken
 // from.
 func TestRequestOfOtherPolicies(t *testing.T) {

@@ -23,6 +23,7 @@ type track struct {
 	asked int64 // when it was asked
 	used  int64
 	reset int64 // when all is free again
+	sure  bool  // that nobody has begun another window since
 
 	// Granted here without Redis: within its window, or, for GCRA, the time at which
 	// it is all free again.
@@ -49,6 +50,16 @@ func (t *track) newWindow(reset int64) {
 	if t.rule.Algorithm == Window && reset-t.reset > int64(t.rule.Per)/2 {
 		t.local, t.owed = 0, 0
 	}
+}
+
+// certain is when a window ends that nothing was heard against, 0 if there is none:
+// who asks need not be told again. It is well before the end, and each instance asks
+// in full once a window at least, so that a counter without an expiry gets one.
+func (t *track) certain(now, fault int64) int64 {
+	if t.rule.Algorithm != Window || !t.sure || t.asked <= fault || t.reset-now < int64(t.rule.Per)/10 {
+		return 0
+	}
+	return t.reset
 }
 
 // roll ends a window whose time is over.
