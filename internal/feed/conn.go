@@ -10,12 +10,14 @@ import (
 	"time"
 )
 
+// ErrFlushed is the reason of a gap in which a server has dropped all its keys.
+var ErrFlushed = errors.New("all keys changed at once, as by FLUSHALL")
+
 // Errors that end a tracking connection, and with it a generation.
 var (
 	errNotMaster   = errors.New("the server is not a master")
 	errOtherMaster = errors.New("the server has been a replica since")
 	errSlotMap     = errors.New("the slot map has changed")
-	errFlushed     = errors.New("all keys changed at once, as by FLUSHALL")
 	errSilent      = errors.New("the server does not answer")
 )
 

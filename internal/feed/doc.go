@@ -1,7 +1,8 @@
 // Package feed tells which keys of one side of a migration have changed. The
 // servers say so themselves: on a connection to each master, CLIENT TRACKING
 // in broadcast mode reports the name of every key that any client, script,
-// expiry or eviction has changed.
+// expiry or eviction has changed; of those under some prefixes, if that is all
+// that is asked for. What is learnt goes to a [Sink].
 //
 // What the feed does not report are changes of consumer groups of streams
 // (reads, acknowledgements, claims) and SWAPDB.

@@ -24,6 +24,15 @@ type Side interface {
 	Node(addr string, opts ...topology.Option) (*redis.Client, error)
 }
 
+// A Sink takes what a Feed learns. A *Dirty is one. It must not block, and must
+// not call the Feed.
+type Sink interface {
+	// Add takes the names of keys that have changed. It must not keep the slice.
+	Add(names ...string)
+	// MarkSlots says that any key of these slots, ends included, may have changed.
+	MarkSlots(first, last uint16)
+}
+
 // An Option changes a Feed.
 type Option func(*Feed)
 
@@ -37,16 +46,27 @@ func WithLogger(l *slog.Logger) Option { return func(f *Feed) { f.log = l } }
 // call the Feed. The default is none.
 func WithGaps(report func(Gap)) Option { return func(f *Feed) { f.report = report } }
 
+// WithPrefixes has the servers name only keys that begin with one of prefixes, of
+// which none may begin with another. The default is every key.
+func WithPrefixes(prefixes ...string) Option { return func(f *Feed) { f.prefixes = prefixes } }
+
+// WithSilence sets how long a master may leave a question unanswered before its
+// connection is given up. The default, 10s, is longer than a script may run without
+// others being told that the server is busy.
+func WithSilence(d time.Duration) Option { return func(f *Feed) { f.silence = d } }
+
 // WithInterval sets how often the masters are asked who they are, and the
 // topology who the masters are. The default is 1s.
 func WithInterval(d time.Duration) Option { return func(f *Feed) { f.interval = d } }
 
-// A Feed follows the masters of one side and keeps a Dirty up to date. It is
+// A Feed follows the masters of one side and keeps a Sink up to date. It is
 // safe for concurrent use.
 type Feed struct {
 	side     Side
-	dirty    *Dirty
+	dirty    Sink
 	name     string
+	prefixes []string
+	silence  time.Duration
 	log      *slog.Logger
 	report   func(Gap)
 	interval time.Duration
@@ -63,10 +83,10 @@ type Feed struct {
 }
 
 // New returns a Feed that adds to dirty. It does nothing until Run.
-func New(side Side, dirty *Dirty, opts ...Option) *Feed {
+func New(side Side, dirty Sink, opts ...Option) *Feed {
 	f := &Feed{
 		side: side, dirty: dirty, log: slog.New(slog.DiscardHandler), report: func(Gap) {},
-		interval: time.Second, kick: make(chan struct{}, 1),
+		silence: 10 * time.Second, interval: time.Second, kick: make(chan struct{}, 1),
 		trackers: make(map[string]*tracker), changed: make(chan struct{}),
 	}
 	for _, opt := range opts {
@@ -206,7 +226,7 @@ func (f *Feed) Masters() []Identity {
 }
 
 // Watermark returns nil when every change that any master acknowledged before
-// the call has reached the Dirty, all masters being the same, with the same
+// the call has reached the Sink, all masters being the same, with the same
 // slots, as when this generation began. An error that is ErrGap means that
 // they are not, and any other that the server did not say so in time.
 func (f *Feed) Watermark(ctx context.Context) error {

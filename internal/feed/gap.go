@@ -64,7 +64,7 @@ func (f *Feed) down(t *tracker, reason error) {
 // flushed notes that all keys of a master have changed.
 func (f *Feed) flushed(t *tracker) {
 	f.mark(t)
-	f.gap(t.addr, errFlushed)
+	f.gap(t.addr, ErrFlushed)
 }
 
 // gap begins a new generation.

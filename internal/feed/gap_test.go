@@ -39,10 +39,10 @@ func TestGaps(t *testing.T) {
 		"connection killed": {hurt: func(t *testing.T, _ *redisproc.Server, side *topology.Client) {
 			do(t, side, "CLIENT", "KILL", "TYPE", "pubsub")
 		}},
-		"FLUSHALL": {reason: errFlushed, hurt: func(t *testing.T, _ *redisproc.Server, side *topology.Client) {
+		"FLUSHALL": {reason: ErrFlushed, hurt: func(t *testing.T, _ *redisproc.Server, side *topology.Client) {
 			do(t, side, "FLUSHALL")
 		}},
-		"reload": {reason: errFlushed, hurt: func(t *testing.T, _ *redisproc.Server, side *topology.Client) {
+		"reload": {reason: ErrFlushed, hurt: func(t *testing.T, _ *redisproc.Server, side *topology.Client) {
 			do(t, side, "DEBUG", "RELOAD")
 		}},
 		"demoted and promoted": {hurt: func(t *testing.T, _ *redisproc.Server, side *topology.Client) {

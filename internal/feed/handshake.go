@@ -19,9 +19,9 @@ var ErrNoTracking = errors.New("feed: the server has no CLIENT TRACKING, or does
 // quiet is a channel to which nobody publishes.
 const quiet = "transload:feed"
 
-// dial connects to a master and turns tracking on. From then on changes are
+// dial connects to a master and turns tracking on, for the keys under prefixes. From then on changes are
 // handed to in's handlers, once serve runs.
-func dial(ctx context.Context, opt *redis.Options, cluster bool, in reader) (*conn, error) {
+func dial(ctx context.Context, opt *redis.Options, cluster bool, prefixes []string, in reader) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, opt.DialTimeout)
 	defer cancel()
 	nc, err := opt.Dialer(ctx, opt.Network, opt.Addr)
@@ -31,7 +31,7 @@ func dial(ctx context.Context, opt *redis.Options, cluster bool, in reader) (*co
 	in.Reader = bufio.NewReaderSize(nc, readBuffer)
 	c := &conn{net: nc, in: in, self: Identity{Addr: opt.Addr}}
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
-	if err = c.handshake(ctx, opt, cluster); err == nil && !stop() {
+	if err = c.handshake(ctx, opt, cluster, prefixes); err == nil && !stop() {
 		err = context.Cause(ctx)
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func dial(ctx context.Context, opt *redis.Options, cluster bool, in reader) (*co
 
 // handshake authenticates, turns tracking on, and only then asks who the
 // server is: what it says holds since before the first name.
-func (c *conn) handshake(ctx context.Context, opt *redis.Options, cluster bool) error {
+func (c *conn) handshake(ctx context.Context, opt *redis.Options, cluster bool, prefixes []string) error {
 	hello := []string{"hello", "3"}
 	if user, password, err := credentials(ctx, opt); err != nil {
 		return err
@@ -56,7 +56,11 @@ func (c *conn) handshake(ctx context.Context, opt *redis.Options, cluster bool) 
 	if reply, err := c.first(hello); err != nil {
 		return refusal(reply, err)
 	}
-	if reply, err := c.first([]string{"client", "tracking", "on", "bcast"}); err != nil {
+	tracking := []string{"client", "tracking", "on", "bcast"}
+	for _, prefix := range prefixes {
+		tracking = append(tracking, "prefix", prefix)
+	}
+	if reply, err := c.first(tracking); err != nil {
 		return refusal(reply, err)
 	}
 	if err := c.subscribe(); err != nil {

@@ -168,3 +168,15 @@ func TestTLS(t *testing.T) {
 		t.Errorf("got %q; want the name", list)
 	}
 }
+
+// TestPrefixes names only what was asked for.
+func TestPrefixes(t *testing.T) {
+	side := open(t, redistest.SharedStandalone(t).Env("REDIS"))
+	f, dirty, _ := follow(t, side, WithPrefixes("cache:{", "cache:tag:"))
+	for _, key := range []string{"cache:{a}", "cache:fill:{a}", "cache:tag:{b}", "sess:{a}"} {
+		do(t, side, "SET", key, 1)
+	}
+	if got := named(t, f, dirty); !slices.Equal(got, []string{"cache:tag:{b}", "cache:{a}"}) {
+		t.Errorf("got %v; want those under the prefixes", got)
+	}
+}

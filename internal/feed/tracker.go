@@ -15,11 +15,6 @@ const (
 	longWait  = 2 * time.Second
 )
 
-// silence is how long a master may leave a question unanswered before its
-// connection is given up. It is longer than a script may run without others
-// being told that the server is busy.
-const silence = 10 * time.Second
-
 // A tracker follows one master.
 type tracker struct {
 	feed    *Feed
@@ -68,7 +63,7 @@ func (t *tracker) follow(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	c, err := dial(ctx, client.Options(), t.cluster, reader{
+	c, err := dial(ctx, client.Options(), t.cluster, t.feed.prefixes, reader{
 		names:      func(names []string) { t.feed.dirty.Add(names...) },
 		everything: func() { t.feed.flushed(t) },
 	})
@@ -97,7 +92,7 @@ func (t *tracker) watch(ctx context.Context, c *conn, ended <-chan error) error 
 			return c.fail(context.Cause(ctx))
 		case <-ticker.C:
 		}
-		ask, cancel := context.WithTimeoutCause(ctx, silence, errSilent)
+		ask, cancel := context.WithTimeoutCause(ctx, t.feed.silence, errSilent)
 		err := c.watermark(ask)
 		cancel()
 		if _, refused := errors.AsType[replyError](err); err != nil && !refused {
