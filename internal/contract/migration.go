@@ -27,11 +27,17 @@ type Migration struct {
 // Begin opens members, whose migration is off.
 func Begin(t *testing.T, members int, source, target topology.Config) *Migration {
 	t.Helper()
+	return BeginWith(t, nil, members, source, target)
+}
+
+// BeginWith is Begin with other workloads than the default ones.
+func BeginWith(t *testing.T, workloads []migrate.Workload, members int, source, target topology.Config) *Migration {
+	t.Helper()
 	m := &Migration{}
 	ready, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	for i := range members {
-		c, err := migrate.Open(t.Context(), migrate.Options{Source: source, Target: target, Logger: logger(t, fmt.Sprint("member ", i))})
+		c, err := migrate.Open(t.Context(), migrate.Options{Source: source, Target: target, Workloads: workloads, Logger: logger(t, fmt.Sprint("member ", i))})
 		if err != nil {
 			t.Fatal(err)
 		}
