@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -37,6 +38,7 @@ type set struct {
 	home      string
 	nodes     []*process
 	sentinels []*process
+	tls       *tls.Config // nil without
 }
 
 // newSet makes a set, and starts nothing.
@@ -120,9 +122,13 @@ func (s *set) secret(user string) string {
 // as returns a client of one process.
 func (s *set) as(user string, p *process) *redis.Client {
 	s.t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: p.addr, Username: user, Password: s.secret(user), MaxRetries: -1, DisableIdentity: true, Protocol: 2})
+	c := redis.NewClient(s.options(user, p))
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+func (s *set) options(user string, p *process) *redis.Options {
+	return &redis.Options{Addr: p.addr, Username: user, Password: s.secret(user), TLSConfig: s.tls, MaxRetries: -1, DisableIdentity: true, Protocol: 2}
 }
 
 // env returns the variables of an app that uses this set.
@@ -157,7 +163,7 @@ func (s *set) role(p *process) string {
 func (s *set) info(p *process, section string) map[string]string {
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
 	defer cancel()
-	c := redis.NewClient(&redis.Options{Addr: p.addr, Username: "operator", Password: s.secret("operator"), MaxRetries: -1, DisableIdentity: true, Protocol: 2})
+	c := redis.NewClient(s.options("operator", p))
 	defer c.Close()
 	text, _ := c.Info(ctx, section).Result()
 	f := map[string]string{}
@@ -234,7 +240,7 @@ func (s *set) sentinelSays(p *process) map[string]string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
 	defer cancel()
-	c := redis.NewSentinelClient(&redis.Options{Addr: p.addr, Username: "operator", Password: s.secret("operator"), MaxRetries: -1, DisableIdentity: true, Protocol: 2})
+	c := redis.NewSentinelClient(s.options("operator", p))
 	defer c.Close()
 	f, _ := c.Master(ctx, master).Result()
 	return f
@@ -325,4 +331,13 @@ func run(t *testing.T, args ...string) string {
 		t.Fatalf("%v: %v\n%s", args, err, out)
 	}
 	return string(out)
+}
+
+// healthy holds what the health script says of a process.
+func healthy(t *testing.T, p *process, question string, want bool) {
+	t.Helper()
+	out, err := with(t, p.env, filepath.Join(filepath.Dir(p.script), "health.sh"), question)
+	if (err == nil) != want {
+		t.Errorf("%s %s: got %v, %s; want a good end: %v", p.name, question, err, out, want)
+	}
 }
