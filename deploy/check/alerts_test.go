@@ -14,6 +14,7 @@ import (
 	strict "sigs.k8s.io/yaml"
 
 	"github.com/transload/transload/migrate"
+	"github.com/transload/transload/queue"
 	"github.com/transload/transload/ratelimit"
 	"github.com/transload/transload/sessions"
 	"github.com/transload/transload/topology"
@@ -73,8 +74,12 @@ func told(t *testing.T) map[string]bool {
 		t.Fatal(err)
 	}
 	defer manager.Close()
+	jobs, err := queue.NewClient(plain, queue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	names := map[string]bool{}
-	for _, c := range []prometheus.Collector{client.Metrics(), new(migrate.Client).Metrics(), limiter.Metrics(), manager.Metrics()} {
+	for _, c := range []prometheus.Collector{client.Metrics(), new(migrate.Client).Metrics(), limiter.Metrics(), manager.Metrics(), jobs.Metrics(), jobs.Figures()} {
 		ch := make(chan *prometheus.Desc)
 		go func() { c.Describe(ch); close(ch) }()
 		for d := range ch {
