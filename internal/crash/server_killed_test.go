@@ -59,6 +59,7 @@ func TestTargetKilledInAMoveLosesNothing(t *testing.T) {
 				target.recover(t, dead)
 				m.cutover(m.operator(), 100)
 				m.work(10, within)
+				m.resent = s != hold && s != prove
 				v := m.verdict()
 				if s == hold || s == prove || wh == before && s == offer { // else a side that fails over has the authority, and its writes may have no answer
 					unhurt(t, v)
@@ -77,6 +78,7 @@ func TestTargetKilledInSoakLosesNothing(t *testing.T) {
 	m := moving(t, standalone(t, redistest.Options{}), target)
 	m.cutover(m.operator(), 100)
 	m.work(10, within)
+	m.resent = true
 	old := target.killLevel(t)
 	m.work(20, within)
 	target.recover(t, old)
@@ -93,6 +95,7 @@ func TestSourceKilledInShadowLosesNothing(t *testing.T) {
 	turn(t)
 	source := sentinel(t, hasty)
 	m := moving(t, source, standalone(t, redistest.Options{}))
+	m.resent = true
 	old := source.killLevel(t)
 	m.work(20, within)
 	source.recover(t, old)
@@ -138,6 +141,7 @@ func TestLoneSourceRestartedLosesNothing(t *testing.T) {
 			if phase == protocol.Soak {
 				m.cutover(m.operator(), 100)
 			}
+			m.resent = phase == protocol.Shadow
 			if err := source.servers[0].Kill(); err != nil {
 				t.Fatal(err)
 			}
