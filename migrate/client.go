@@ -46,18 +46,19 @@ var (
 type Client struct {
 	redis.Cmdable // of a client that never dials: every command comes to a hook
 
-	plain  *topology.Client // with no target; else nil
-	m      *member          // with a target; else nil
-	front  *redis.Client
-	subs   *subscriber
-	mu     sync.Mutex // guards hooks
-	hooks  []redis.Hook
-	chain  atomic.Pointer[chain]
-	known  scripts
-	census *census
-	blocks blocked
-	echo   *echo
-	shut   func() error
+	plain     *topology.Client // with no target; else nil
+	m         *member          // with a target; else nil
+	front     *redis.Client
+	subs      *subscriber
+	listeners [3]*topology.Client // for Listen, by side; with a target alone
+	mu        sync.Mutex          // guards hooks
+	hooks     []redis.Hook
+	chain     atomic.Pointer[chain]
+	known     scripts
+	census    *census
+	blocks    blocked
+	echo      *echo
+	shut      func() error
 }
 
 var _ redis.UniversalClient = (*Client)(nil)
@@ -95,6 +96,9 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if c.m, err = newMember(o); err != nil {
 		return nil, err
 	}
+	if err := c.openListeners(); err != nil {
+		return nil, err
+	}
 	c.census = newCensus(c.m.plan)
 	c.start(context.WithoutCancel(ctx))
 	return c, nil
@@ -119,6 +123,7 @@ func (c *Client) start(ctx context.Context) {
 		c.tellCensusOnce(ctx)
 		stop()
 		c.subs.close()
+		c.closeListeners()
 		m.close(ctx)
 		m.wg.Wait()
 		return c.front.Close()
