@@ -1,0 +1,75 @@
+-- The beginning of each script. The state of a topic, KEYS[1], is a hash, in which
+--   e     epoch: the line of messages; another one whenever another server goes on with it
+--   s     number of the last message; it only grows, across epochs too
+--   r     run id of the server that numbered it
+--   l     earlier lines, oldest first: "epoch last-number run-id;" each
+--   o, b  oldest message kept and bytes of all that are kept (history alone)
+--   h:N   message N as it was published         (history)
+--   v:K   last message of the key K             (last values)
+--   g     move with which it came to this side of a plain pair
+--   n:I   id of the message whose number is I, modulo 64; i:ID its moment and number
+-- INFO is what tells a promoted replica, or the target of a migration, from the server
+-- that wrote r; where it is not allowed, lines never end.
+
+local function server()
+  local info = redis.pcall('INFO', 'server')
+  if type(info) ~= 'string' then
+    return '', false
+  end
+  return string.match(info, 'run_id:(%w+)') or '', string.match(info, 'redis_mode:(%w+)') == 'cluster'
+end
+
+-- elsewhere returns an error if this server does not have the partition. KEYS[2] is
+-- "given N" on the side of a plain pair that has given it up with move N, and "open N"
+-- on the one that has it. Without a move the first has it, and of one Redis that one.
+--   side: 0 of one Redis, 1 and 2 of a pair
+local function elsewhere(side)
+  local v = redis.call('GET', KEYS[2])
+  if v and string.sub(v, 1, 5) == 'given' or not v and side == '2' then
+    return redis.error_reply('ELSEWHERE the partition is on the other side')
+  end
+  return nil, v and side ~= '0' and string.match(v, '%d+')
+end
+
+-- absent does the same, and if the topic has yet to be fetched from the other side.
+local function absent(side)
+  local wrong, move = elsewhere(side)
+  if not wrong and move and redis.call('HGET', KEYS[1], 'g') ~= move then
+    wrong = redis.error_reply('IMPORT ' .. move)
+  end
+  return wrong
+end
+
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+local function int(n)
+  return string.format('%.0f', n)
+end
+
+-- open returns the state, and begins a line if there is none that this server may go
+-- on with. epoch is what a new line would be called.
+local function open(run, epoch, keep)
+  local key = KEYS[1]
+  local v = redis.call('HMGET', key, 'e', 's', 'r', 'l', 'o', 'b')
+  local t = { epoch = v[1], seq = tonumber(v[2] or 0), past = v[4] or '', oldest = tonumber(v[5] or 1), bytes = tonumber(v[6] or 0) }
+  if not t.epoch then
+    t.epoch = epoch
+    redis.call('HSET', key, 'e', epoch, 's', '0', 'r', run)
+    redis.call('PEXPIRE', key, keep)
+  elseif v[3] ~= run then
+    t.past = t.past .. t.epoch .. ' ' .. int(t.seq) .. ' ' .. v[3] .. ';'
+    while #t.past > 640 do -- some eight lines
+      t.past = string.match(t.past, '^[^;]*;(.*)$')
+    end
+    t.epoch = epoch
+    redis.call('HSET', key, 'e', epoch, 'r', run, 'l', t.past)
+  end
+  return t
+end
+
+local function publish(cluster, channel, frame)
+  redis.call(cluster and 'SPUBLISH' or 'PUBLISH', channel, frame)
+end

@@ -1,0 +1,163 @@
+package pubsub
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Statuses of publish.lua.
+const (
+	published = iota + 1
+	before
+	unsure
+	full
+)
+
+// A Receipt says what became of a message.
+type Receipt struct {
+	// Pos is the message's position: who subscribes with it gets what comes after.
+	Pos string
+	// Confirmed says that a replica has the message, so that a failover does not lose
+	// it. Without Topic.Confirm, and where there is no replica, it is false.
+	Confirmed bool
+}
+
+// errSent means that a message may have been published by an earlier try.
+var errSent = errors.New("an earlier try may have published it, and too many messages have been since to know")
+
+// Publish publishes v, as JSON, to all who follow a topic, anywhere. key is what of
+// the topic it is the value of, such as a vehicle: Latest requires it, else it may be
+// "". What one caller publishes, one after the other, arrives in that order.
+//
+// The message is published once, however often it had to be tried. ErrUnavailable
+// after Options.Wait means that it may have been or not; ErrTopic, ErrTooLarge and
+// ErrFull that it was not.
+func (h *Hub) Publish(ctx context.Context, topic, key string, v any) (Receipt, error) {
+	if err := notOurs(topic); err != nil {
+		return Receipt{}, err
+	}
+	return h.publishValue(ctx, topic, key, v)
+}
+
+func (h *Hub) publishValue(ctx context.Context, topic, key string, v any) (Receipt, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("pubsub: value: %w", err)
+	}
+	if len(data) > h.opt.MaxValue {
+		return Receipt{}, fmt.Errorf("%w: %d bytes of JSON; Options.MaxValue is %d", ErrTooLarge, len(data), h.opt.MaxValue)
+	}
+	return h.publish(ctx, topic, key, data)
+}
+
+// Remove takes a key out of a topic of last values, such as a vehicle that has
+// arrived. Who follows the topic is told; the key need not be there.
+func (h *Hub) Remove(ctx context.Context, topic, key string) error {
+	_, err := h.publish(ctx, topic, key, nil)
+	return err
+}
+
+func (h *Hub) publish(ctx context.Context, topic, key string, data []byte) (r Receipt, err error) {
+	began := time.Now()
+	defer func() { h.meter.publishedIn(began, err) }()
+	policy, err := h.policy(topic)
+	if err != nil {
+		return r, err
+	}
+	if key != "" || policy.Delivery == Latest {
+		if err := checkName("key", key); err != nil {
+			return r, err
+		}
+	}
+	kind := kinds[policy.Delivery]
+	if data == nil {
+		if kind = "d"; policy.Delivery != Latest {
+			return r, fmt.Errorf("%w: the topic keeps no keys to be removed: its Delivery is %v", ErrTopic, policy.Delivery)
+		}
+	}
+	p := h.partOf(topic)
+	reply, err := h.number(ctx, p, topic, key, kind, data, policy)
+	if err != nil {
+		return r, err
+	}
+	h.sendEcho(p, reply)
+	r.Pos = position(reply.epoch, reply.seq)
+	if policy.Confirm > 0 {
+		r.Confirmed = p.confirm.confirmed(ctx, h, p, reply.run, policy.Confirm)
+		h.meter.confirmed(r.Confirmed)
+	}
+	return r, nil
+}
+
+// A numbered is the reply of publish.lua.
+type numbered struct {
+	status     int64
+	epoch      string
+	seq        int64
+	run, frame string
+}
+
+func parseNumbered(v any) (n numbered, err error) {
+	list, _ := v.([]any)
+	if len(list) != 5 {
+		return n, fmt.Errorf("%w: a publish's reply of %d parts", errFrame, len(list))
+	}
+	var ok [5]bool
+	n.status, ok[0] = list[0].(int64)
+	n.epoch, ok[1] = list[1].(string)
+	n.seq, ok[2] = list[2].(int64)
+	n.run, ok[3] = list[3].(string)
+	n.frame, ok[4] = list[4].(string)
+	if ok != [5]bool{true, true, true, true, true} {
+		return n, fmt.Errorf("%w: a publish's reply", errFrame)
+	}
+	return n, nil
+}
+
+// number has the server number and publish a message, and tries until it has an
+// answer. The message's id has the script know that it was there before.
+func (h *Hub) number(ctx context.Context, p *partition, topic, key, kind string, data []byte, policy *Topic) (numbered, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.opt.Wait)
+	defer cancel()
+	args := []any{p.channel, topic, kind, key, data, rand.Text()[:16], newEpoch(), policy.Keep.Milliseconds(), policy.History, policy.Bytes, policy.Keys, 0}
+	var since time.Time // of the first try that may have been carried out
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		tried := time.Now()
+		if !since.IsZero() {
+			args[len(args)-1] = max(tried.Sub(since), time.Millisecond).Milliseconds()
+		}
+		v, err := h.run(ctx, p, publishScript, p.key(topic), args...)
+		if err == nil {
+			n, err := parseNumbered(v)
+			return n, orStatus(n, err)
+		}
+		if answered(err) {
+			return numbered{}, err
+		}
+		if since.IsZero() && !unsent(err) {
+			since = tried
+		}
+		h.meter.retries.Inc()
+		if !pause(ctx, wait) {
+			return numbered{}, err
+		}
+	}
+}
+
+func orStatus(n numbered, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case n.status == unsure:
+		return fmt.Errorf("%w: %w", ErrUnavailable, errSent)
+	case n.status == full:
+		return fmt.Errorf("%w: Topic.Keys are in use", ErrFull)
+	case n.status != published && n.status != before:
+		return fmt.Errorf("%w: status %d", errFrame, n.status)
+	}
+	return nil
+}
