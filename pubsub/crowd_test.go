@@ -32,7 +32,7 @@ type vehicle struct {
 	mu    sync.Mutex
 	tried int
 	acked int          // the last that was acknowledged
-	first time.Time    // acknowledged since this was cleared
+	first time.Time    // when one was acknowledged that began after the fault
 	sure  map[int]bool // confirmed by a replica
 }
 
@@ -45,6 +45,7 @@ type fleet struct {
 	began    time.Time
 	delays   *delays
 	refused  atomic.Int64 // publishes that had no answer in time
+	hurt     atomic.Bool  // the server was
 }
 
 // delays are of what arrived, from publishing to the client.
@@ -79,7 +80,7 @@ func (d *delays) take() string {
 func loadTopics() []Topic {
 	return []Topic{
 		{Prefix: "pos:", Delivery: Latest},
-		{Prefix: "track:", Delivery: Recoverable, Confirm: time.Second, History: 512},
+		{Prefix: "track:", Delivery: Recoverable, Confirm: time.Second, History: 64},
 	}
 }
 
@@ -140,6 +141,7 @@ func (f *fleet) publish(h *Hub, v *vehicle) {
 	v.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
+	hurt := f.hurt.Load()
 	r, err := h.Publish(ctx, v.topic, v.key, fix{n, int64(time.Since(f.began)), 52.1, 4.3})
 	if err != nil {
 		f.refused.Add(1)
@@ -151,7 +153,7 @@ func (f *fleet) publish(h *Hub, v *vehicle) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.acked = n
-	if v.first.IsZero() {
+	if hurt && v.first.IsZero() {
 		v.first = time.Now()
 	}
 	if r.Confirmed {

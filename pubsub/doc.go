@@ -72,8 +72,8 @@
 // # A publish that was tried again
 //
 // A reply may be lost, and the message be published. Each publish has an id, and the
-// script knows a topic's last 64. What is tried again is found there, and its number
-// answered; if 64 others have been since it was first sent, nobody can know, and the
+// script knows a topic's last 32. What is tried again is found there, and its number
+// answered; if 32 others have been since it was first sent, nobody can know, and the
 // script says that. go-redis's own retries are off for these scripts, since they do not
 // say since when they try.
 //

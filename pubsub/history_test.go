@@ -91,7 +91,7 @@ func TestHistoryBound(t *testing.T) {
 	if n, bytes := kept("b:a"); bytes > 2048 || n < 3 {
 		t.Errorf("got %d messages, %d bytes; want at most 2048", n, bytes)
 	}
-	if n := c.HLen(t.Context(), h.partOf("n:a").key("n:a")).Val(); n > 5+2*64+6 {
+	if n := c.HLen(t.Context(), h.partOf("n:a").key("n:a")).Val(); n > 5+2*32+6 {
 		t.Errorf("got %d fields", n)
 	}
 	if ttl := c.PTTL(t.Context(), h.partOf("n:a").key("n:a")).Val(); ttl <= 0 {
@@ -134,7 +134,7 @@ func TestPublishTwice(t *testing.T) {
 	if n := send("id0", 5); n.status != before || n.seq != first.seq || n.epoch != first.epoch {
 		t.Errorf("got %+v; want number %d as before", n, first.seq)
 	}
-	for i := range 64 {
+	for i := range 32 {
 		send(fmt.Sprint("other", i), 0)
 	}
 	if n := send("id0", 60_000); n.status != unsure {

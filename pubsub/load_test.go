@@ -100,6 +100,7 @@ func loadFault(t *testing.T, fault func(*redisproc.Server) error) {
 	time.Sleep(loadPause)
 	t.Log("before: ", f.delays.take())
 	must(t, fault(set.Primaries(t.Context())[0]))
+	f.hurt.Store(true)
 	hurt := time.Now()
 	back := f.awaitReturn()
 	want := f.atReturn()
@@ -124,15 +125,8 @@ func loadFault(t *testing.T, fault func(*redisproc.Server) error) {
 	plain.tell(hurt)
 }
 
-// awaitReturn waits until a publish that began in the outage, or after it, is
-// acknowledged.
+// awaitReturn waits until a publish that began after the fault is acknowledged.
 func (f *fleet) awaitReturn() time.Time {
-	time.Sleep(700 * time.Millisecond) // what was under way has been answered, or will not be
-	for _, v := range f.vehicles {
-		v.mu.Lock()
-		v.first = time.Time{}
-		v.mu.Unlock()
-	}
 	for {
 		for _, v := range f.vehicles {
 			v.mu.Lock()

@@ -7,7 +7,7 @@
 --   h:N   message N as it was published         (history)
 --   v:K   last message of the key K             (last values)
 --   g     move with which it came to this side of a plain pair
---   n:I   id of the message whose number is I, modulo 64; i:ID its moment and number
+--   n:I   id of the message whose number is I, modulo 32; i:ID its moment and number
 -- INFO is what tells a promoted replica, or the target of a migration, from the server
 -- that wrote r; where it is not allowed, lines never end.
 

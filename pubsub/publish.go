@@ -123,7 +123,7 @@ func parseNumbered(v any) (n numbered, err error) {
 func (h *Hub) number(ctx context.Context, p *partition, topic, key, kind string, data []byte, policy *Topic) (numbered, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.opt.Wait)
 	defer cancel()
-	args := []any{p.channel, topic, kind, key, data, rand.Text()[:16], newEpoch(), policy.Keep.Milliseconds(), policy.History, policy.Bytes, policy.Keys, 0}
+	args := []any{p.channel, topic, kind, key, data, rand.Text()[:10], newEpoch(), policy.Keep.Milliseconds(), policy.History, policy.Bytes, policy.Keys, 0}
 	var since time.Time // of the first try that may have been carried out
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		tried := time.Now()

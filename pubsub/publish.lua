@@ -7,7 +7,7 @@
 -- before, 3 unknown: too many others were since, 4 too many keys. 3 and 4 change nothing.
 local channel, topic, kind, name, data, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local keep, most, bytes, keys, waited = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
-local ring = 64
+local ring = 32
 
 local wrong = absent(ARGV[13])
 if wrong then
