@@ -8,8 +8,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A confirmer waits for a replica to have what a partition's server has numbered. WAIT
-// covers what was written on the server before its connection wrote last, by whomever;
+// A confirmer waits for a replica to have what a server has numbered. WAIT covers what
+// was written on the server before its connection wrote last, by whomever and wherever;
 // so one WAIT at a time is enough for all who publish meanwhile.
 type confirmer struct {
 	mu   sync.Mutex
@@ -23,8 +23,21 @@ type round struct {
 	run  string // of the server, "" if no replica has confirmed
 }
 
+// confirmer returns that of a server. There are as many as servers that were primaries
+// in this process's time.
+func (h *Hub) confirmer(run string) *confirmer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.confirmers[run]
+	if c == nil {
+		c = &confirmer{}
+		h.confirmers[run] = c
+	}
+	return c
+}
+
 // confirmed reports whether a replica has what the server run has numbered before the
-// call.
+// call. A partition leads to the server.
 func (c *confirmer) confirmed(ctx context.Context, h *Hub, p *partition, run string, limit time.Duration) bool {
 	c.mu.Lock()
 	if c.next == nil {

@@ -38,9 +38,10 @@ type Hub struct {
 	running atomic.Bool
 	ended   chan struct{} // closed when Run has ended
 
-	mu       sync.Mutex
-	handlers map[*Handler]bool
-	judged   verdicts
+	mu         sync.Mutex
+	handlers   map[*Handler]bool
+	judged     verdicts
+	confirmers map[string]*confirmer // by run id
 }
 
 // New checks the options and makes a Hub on any client: plain in any mode, or
@@ -66,7 +67,7 @@ func New(c redis.UniversalClient, topics []Topic, o Options) (*Hub, error) {
 	slices.SortFunc(list, func(a, b Topic) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
 	h := &Hub{opt: o, topics: list, redis: newServers(c, o), parts: newPartitions(o.Name, o.Partitions),
 		id: rand.Text(), began: time.Now(), loads: newQueue[*topic](), echo: make(chan echo, maxEchoes),
-		change: make(chan struct{}, 1), ended: make(chan struct{}), handlers: map[*Handler]bool{}}
+		change: make(chan struct{}, 1), ended: make(chan struct{}), handlers: map[*Handler]bool{}, confirmers: map[string]*confirmer{}}
 	if h.source, err = newSides(c, o.Also); err != nil {
 		return nil, err
 	}

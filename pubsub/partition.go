@@ -26,8 +26,6 @@ type partition struct {
 	up      atomic.Bool  // has been subscribed to since it is wanted
 	probing atomic.Bool
 	second  atomic.Bool // of a plain pair: it is on the second side, as far as is known
-
-	confirm confirmer
 }
 
 // newPartitions makes n partitions, whose slots are as far apart as can be: each has

@@ -87,7 +87,7 @@ func (h *Hub) publish(ctx context.Context, topic, key string, data []byte) (r Re
 	h.sendEcho(p, reply)
 	r.Pos = position(reply.epoch, reply.seq)
 	if policy.Confirm > 0 {
-		r.Confirmed = p.confirm.confirmed(ctx, h, p, reply.run, policy.Confirm)
+		r.Confirmed = h.confirmer(reply.run).confirmed(ctx, h, p, reply.run, policy.Confirm)
 		h.meter.confirmed(r.Confirmed)
 	}
 	return r, nil
