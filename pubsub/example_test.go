@@ -43,7 +43,11 @@ func Example() {
 				fmt.Println(err)
 				return
 			}
-			fmt.Println(e.Kind, e.Key, string(e.Data))
+			if e.Kind == pubsub.Published {
+				fmt.Println(e.Key, string(e.Data))
+			} else {
+				fmt.Println(e.Kind)
+			}
 		}
 	}
 	type position struct{ Lat, Lon float64 }
@@ -61,12 +65,12 @@ func Example() {
 	defer vehicles.Close()
 	show(vehicles, 2)
 
-	said, err := hub.Publish(ctx, "chat:load-9", "", "at the gate")
+	said, err := hub.Publish(ctx, "chat:load-9", "alice", "at the gate")
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	if _, err := hub.Publish(ctx, "chat:load-9", "", "dock 4 is free"); err != nil {
+	if _, err := hub.Publish(ctx, "chat:load-9", "bob", "dock 4 is free"); err != nil {
 		fmt.Println(err)
 		return
 	}
@@ -79,6 +83,6 @@ func Example() {
 	show(chat, 1)
 	// Output:
 	// snapshot
-	// published truck-12 {"Lat":52.2,"Lon":4.3}
-	// published  "dock 4 is free"
+	// truck-12 {"Lat":52.2,"Lon":4.3}
+	// bob "dock 4 is free"
 }
