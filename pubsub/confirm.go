@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 // A confirmer waits for a replica to have what a server has numbered. WAIT covers what
@@ -84,7 +86,7 @@ func (c *confirmer) lead(ctx context.Context, h *Hub, p *partition, r *round, li
 // which a replica has confirmed, or "".
 func (h *Hub) confirmOnce(ctx context.Context, p *partition, limit time.Duration) (confirmed string) {
 	key, on := p.channel+":confirm", h.server(p)
-	_, _ = call(ctx, on, h.opt.Budget+limit, func(ctx context.Context) (none struct{}, _ error) {
+	_, _ = call(ctx, on, budget.New(on.c, h.opt.Budget+limit), func(ctx context.Context) (none struct{}, _ error) {
 		return none, on.c.Watch(ctx, func(tx *redis.Tx) error {
 			v, err := runOn(ctx, tx, confirmScript, []string{key})
 			list, _ := v.([]any)

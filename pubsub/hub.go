@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 // loaders is how many topics are loaded at a time.
@@ -51,7 +53,7 @@ func New(c redis.UniversalClient, topics []Topic, o Options) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
+	if budget.Missing(c) {
 		return nil, fmt.Errorf("%w: there is no client: give New what topology.Open returned", ErrOption)
 	}
 	var list []Topic
@@ -72,7 +74,7 @@ func New(c redis.UniversalClient, topics []Topic, o Options) (*Hub, error) {
 		return nil, err
 	}
 	h.meter = newMeter(h)
-	if !h.redis[0].heeds {
+	if !h.redis[0].budget.Heeded() {
 		o.Logger.Warn("the client's reads do not end with a context's deadline: calls that are over budget are left to its own time-outs; set ContextTimeoutEnabled",
 			"workload", workload)
 	}

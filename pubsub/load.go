@@ -5,6 +5,10 @@ import (
 	"crypto/rand"
 	"slices"
 	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 // reloadAfter is the pause after a load that had no answer.
@@ -132,10 +136,8 @@ func (h *Hub) primaries(ctx context.Context, p *partition) []string {
 }
 
 // whoami asks one side.
-func (h *Hub) whoami(ctx context.Context, c processor, p *partition) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.opt.Budget)
-	defer cancel()
-	v, err := abandon(ctx, func(ctx context.Context) (any, error) { return runOn(ctx, c, whoamiScript, []string{p.channel}) })
+func (h *Hub) whoami(ctx context.Context, c redis.UniversalClient, p *partition) (string, error) {
+	v, err := budget.Do(ctx, budget.New(c, h.opt.Budget), func(ctx context.Context) (any, error) { return runOn(ctx, c, whoamiScript, []string{p.channel}) })
 	run, _ := v.(string)
 	return run, err
 }

@@ -160,12 +160,8 @@ func set(ctx context.Context, s *server, p *partition, v string) error {
 
 // fetchAll brings over the topics that nobody has used since.
 func (h *Hub) fetchAll(ctx context.Context, from, to *server) error {
-	c, ok := from.c.(redis.UniversalClient)
-	if !ok {
-		return errMoving
-	}
 	prefix := "live:{" + h.opt.Name + "."
-	return eachMaster(ctx, c, func(ctx context.Context, node redis.Cmdable) error {
+	return eachMaster(ctx, from.c, func(ctx context.Context, node redis.Cmdable) error {
 		keys := node.Scan(ctx, 0, prefix+"*", 1000).Iterator()
 		for keys.Next(ctx) {
 			channel, _, ok := strings.Cut(keys.Val(), ":t:")

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 // Statuses of publish.lua.
@@ -64,6 +66,9 @@ func (h *Hub) Remove(ctx context.Context, topic, key string) error {
 func (h *Hub) publish(ctx context.Context, topic, key string, data []byte) (r Receipt, err error) {
 	began := time.Now()
 	defer func() { h.meter.publishedIn(began, err) }()
+	if err := budget.Ended(ctx); err != nil {
+		return r, fmt.Errorf("pubsub: publish: %w", err)
+	}
 	policy, err := h.policy(topic)
 	if err != nil {
 		return r, err

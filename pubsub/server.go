@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/breaker"
+	"github.com/transload/transload/internal/budget"
 )
 
 const workload = "pubsub"
@@ -17,13 +18,6 @@ const workload = "pubsub"
 // A processor takes commands.
 type processor interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
-}
-
-// A client is what is needed of a redis.UniversalClient, which grows with each
-// release.
-type client interface {
-	processor
-	Watch(ctx context.Context, f func(*redis.Tx) error, keys ...string) error
 }
 
 // once is a command that is sent once: go-redis would send it again after a reply
@@ -35,62 +29,28 @@ func (once) NoRetry() bool { return true }
 
 // A server is Redis, with a bound on each call and a breaker.
 type server struct {
-	c       client
-	heeds   bool // a deadline ends a read
-	budget  time.Duration
+	c       redis.UniversalClient
+	budget  *budget.Budget
 	breaker *breaker.Breaker
 }
 
 func newServer(c redis.UniversalClient, name string, o Options) *server {
-	return &server{c: c, heeds: heedsDeadlines(c), budget: o.Budget, breaker: breaker.New(name, []string{workload}, o.Logger)}
-}
-
-// heedsDeadlines reports whether a context's deadline ends the wait for a reply:
-// with go-redis's own clients by an option alone. Those of topology and migrate do.
-func heedsDeadlines(c redis.UniversalClient) bool {
-	switch c := c.(type) {
-	case *redis.Client:
-		return c.Options().ContextTimeoutEnabled
-	case *redis.ClusterClient:
-		return c.Options().ContextTimeoutEnabled
-	}
-	return true
+	return &server{c: c, budget: budget.New(c, o.Budget), breaker: breaker.New(name, []string{workload}, o.Logger)}
 }
 
 // call runs f within a budget. Whatever keeps it from an answer is ErrUnavailable.
-func call[T any](ctx context.Context, s *server, budget time.Duration, f func(context.Context) (T, error)) (v T, err error) {
+func call[T any](ctx context.Context, s *server, b *budget.Budget, f func(context.Context) (T, error)) (v T, err error) {
+	if err := budget.Ended(ctx); err != nil {
+		return v, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
 	err = s.breaker.Do(ctx, workload, func() (err error) {
-		ctx, cancel := context.WithTimeout(ctx, budget)
-		defer cancel()
-		if s.heeds {
-			v, err = f(ctx)
-		} else {
-			v, err = abandon(ctx, f)
-		}
+		v, err = budget.Do(ctx, b, f)
 		return err
 	})
 	if err != nil {
 		return v, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return v, nil
-}
-
-// abandon leaves f to itself when ctx is over: its client waits on for as long as
-// its own time-outs say. The breaker keeps those that wait few.
-func abandon[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
-	type result struct {
-		v   T
-		err error
-	}
-	done := make(chan result, 1)
-	go func() { v, err := f(ctx); done <- result{v, err} }() // ends by the client's own time-outs
-	select {
-	case r := <-done:
-		return r.v, r.err
-	case <-ctx.Done():
-		var none T
-		return none, context.Cause(ctx)
-	}
 }
 
 // run runs a script, once.

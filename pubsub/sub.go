@@ -3,8 +3,11 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 // A Kind says what an Event is.
@@ -74,6 +77,9 @@ func (h *Hub) subscribe(ctx context.Context, topic, since string) (*Sub, error) 
 
 // follow places a sink in a topic, once that is loaded.
 func (h *Hub) follow(ctx context.Context, to sink, topic, since string) (*follow, error) {
+	if err := budget.Ended(ctx); err != nil {
+		return nil, fmt.Errorf("pubsub: subscribe: %w", err)
+	}
 	policy, err := h.policy(topic)
 	if err != nil {
 		return nil, err
