@@ -113,7 +113,7 @@ func (h *Hub) check(ctx context.Context, wg *sync.WaitGroup, p *partition) {
 			}
 		})
 	}
-	if age <= h.opt.Silence || p.deaf.Swap(true) {
+	if age <= h.opt.Silence*9/10 || p.deaf.Swap(true) { // what is over it is seen a tick later, and that is within Silence
 		return
 	}
 	h.opt.Logger.Warn("nothing is heard: subscribers are told so until it is", "workload", workload, "op", "listen", "partition", p.channel, "age", age)

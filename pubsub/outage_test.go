@@ -65,7 +65,7 @@ func TestFrozen(t *testing.T) {
 			t.Errorf("who came meanwhile got %v; want %s among them", got, want)
 		}
 	}
-	if s := h.Health(); !s.Degraded || s.Age < h.opt.Silence {
+	if s := h.Health(); !s.Degraded || s.Age < h.opt.Silence/2 {
 		t.Errorf("got %+v; want degraded", s)
 	}
 	must(t, s.Thaw())

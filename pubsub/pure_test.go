@@ -13,14 +13,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func redisAt(addr string) *redis.Client { return redis.NewClient(&redis.Options{Addr: addr}) }
+// nowhere is a client of a server that is not there.
+func nowhere(t testing.TB) *redis.Client {
+	c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
 // Every fault is told at once, by the name of its option.
 func TestOptions(t *testing.T) {
-	c := redisAt("127.0.0.1:1")
-	defer c.Close()
+	c := nowhere(t)
 	for name, tt := range map[string]struct {
 		topics []Topic
 		o      Options
