@@ -84,7 +84,7 @@ func (c *socket) tellAge(told *time.Time) time.Duration {
 		c.note(wire{Event: evLive})
 	}
 	if bad {
-		return silence / 16
+		return silence / 4
 	}
 	return 0
 }
