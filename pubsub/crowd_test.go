@@ -90,7 +90,7 @@ func newFleet(t *testing.T, vehicles int, clients ...redis.UniversalClient) *fle
 	t.Helper()
 	f := &fleet{t: t, began: time.Now(), delays: newDelays()}
 	for _, c := range clients {
-		h, err := New(c, loadTopics(), Options{Budget: 500 * time.Millisecond, Wait: within})
+		h, err := New(c, loadTopics(), Options{Wait: within})
 		must(t, err)
 		run(t, h)
 		f.sites = append(f.sites, serve(t, h, func(o *Sockets) { o.MaxPerUser = 1_000_000 }))
