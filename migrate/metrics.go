@@ -124,7 +124,7 @@ func truth(b bool) float64 {
 
 // share returns how much of a workload the target answers for.
 func (v *view) share(workload int) float64 {
-	if workload >= len(v.ranges) {
+	if workload < 0 || workload >= len(v.ranges) {
 		return 0
 	}
 	slots := 0
