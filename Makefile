@@ -5,7 +5,7 @@ N ?= 10
 SEED ?= 0
 LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test real chaos load browser bench bench-failover deploy-check lint cover
+.PHONY: build demo test real chaos load freight browser bench bench-failover deploy-check lint cover
 
 build: ## bin/migrate
 	go build -o bin/ ./cmd/...
@@ -41,6 +41,10 @@ chaos: ## N whole migrations in a row, with what is killed, stopped and cut off 
 load: ## a workload (W=ratelimit) under load through migration, failovers and restarts
 	@.ci/needs
 	LOAD=1 go test -count 1 -timeout 20m -v -run TestLoad ./$(W)
+
+freight: ## the freight app at work, moved from standalone to Sentinel to Cluster with a failover in between; then every Redis killed: some six minutes
+	@.ci/needs
+	FREIGHT=1 go test -count 1 -timeout 30m -v -run 'TestFreight|TestEverythingDies' ./examples/freight
 
 browser: ## the browser client of pubsub in a headless Chromium (apt-get install chromium): a restart, a failover, a logout
 	@.ci/needs
