@@ -8,8 +8,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/transload/transload/internal/load"
+	"github.com/transload/transload/internal/redistest"
 )
 
 // asTested are the options with which a test runs a documented verb: it has no
@@ -17,16 +19,32 @@ import (
 var asTested = map[string][]string{
 	"cutover":  {"--max-p99", "1m", "--max-lag", "1m", "--hold", "2s", "--max-read-differences", "1000"},
 	"rollback": {"--max-lag", "1m", "--hold", "2s", "--max-read-differences", "1000"},
-	"finish":   {"--min-soak", "0"},
+	"finish":   {"--min-soak", "0", "--max-mirror-errors", "1000"}, // of a drill a minute before
 	"forget":   {"--yes", "--quiet", "0"},
+	"drill":    {"--budget", "1m"},
 }
 
-// TestMovingPage runs the commands of docs/moving.md as they stand there, one
-// after the other, on real servers under an app's load, and holds the app's
-// journals against the target at the end.
+// TestMovingPage runs the commands of docs/moving.md as they stand there, between two
+// standalone servers.
 func TestMovingPage(t *testing.T) {
 	t.Parallel()
-	p := realPair(t)
+	if v := follow(t, "../../docs/moving.md", realPair(t)); len(v.Errors) > 0 {
+		t.Errorf("got %+v; want no error shown to the app", v)
+	}
+}
+
+// TestRunbookPage does the same with docs/runbook.md, which drills the target: that
+// is a Sentinel set. When the target answers, a drill may show the app some writes of
+// which nobody can say whether they were carried out.
+func TestRunbookPage(t *testing.T) {
+	t.Parallel()
+	follow(t, "../../docs/runbook.md", pairOf(t, redistest.Standalone(t, redistest.Options{}), redistest.Sentinel(t, redistest.Options{})))
+}
+
+// follow runs the commands of a page, one after the other, on real servers under an
+// app's load, and holds the app's journals against the target at the end.
+func follow(t *testing.T, page string, p pair) load.Verdict {
+	t.Helper()
 	app := []*load.Journal{load.NewJournal("m1"), load.NewJournal("m2")}
 	ctx, leave := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
@@ -39,7 +57,7 @@ func TestMovingPage(t *testing.T) {
 	}
 	t.Cleanup(func() { leave(); wg.Wait() })
 	stop := func() result { return result{} }
-	for _, line := range documented(t, "../../docs/moving.md") {
+	for _, line := range documented(t, page) {
 		args := strings.Fields(line)[1:]
 		if args[0] == "MIGRATE_NAME=freight" { // export
 			p.env["MIGRATE_NAME"] = "freight"
@@ -56,6 +74,9 @@ func TestMovingPage(t *testing.T) {
 			wg.Wait()
 		}
 		r := commandWith(t.Context(), p.env, "freight\n", args...)
+		for began := time.Now(); r.code == codeRefused && verb == "cutover" && time.Since(began) < time.Minute; time.Sleep(time.Second) {
+			r = commandWith(t.Context(), p.env, "freight\n", args...) // a drill broke the feeds, and every key is being compared
+		}
 		if verb == "verify" && r.code == codeFailed && strings.Contains(r.out, ":last") {
 			continue // written all the time by scripts that do not declare it: the feed names it, a moment later
 		}
@@ -68,14 +89,15 @@ func TestMovingPage(t *testing.T) {
 		t.Errorf("shadow: got code %d, %s; want it to end with the migration", r.code, r.err)
 	}
 	v, err := load.Check(t.Context(), p.client(t, p.target), app...)
-	if err != nil || !v.OK() || len(v.Errors) > 0 || v.Acknowledged == 0 {
-		t.Errorf("got %+v, %v; want nothing lost, and no error shown to the app", v, err)
+	if err != nil || !v.OK() || v.Acknowledged == 0 {
+		t.Errorf("got %+v, %v; want nothing lost", v, err)
 	}
 	left, err := p.client(t, p.target).Keys(t.Context(), "transload:*").Result()
 	left = slices.DeleteFunc(left, func(key string) bool { return strings.HasSuffix(key, ":marker") }) // gone within a minute
 	if err != nil || len(left) > 0 {
 		t.Errorf("after forget: got keys %q, %v; want none", left, err)
 	}
+	return v
 }
 
 var fence = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```")
@@ -115,7 +137,7 @@ func TestPagesNameVerbs(t *testing.T) {
 		}
 		options.WriteString(command(t, nil, line[1], "--help").out)
 	}
-	for _, path := range []string{"../../docs/cli.md", "../../docs/moving.md", "../../docs/emergency.md", "../../README.md"} {
+	for _, path := range []string{"../../docs/cli.md", "../../docs/moving.md", "../../docs/runbook.md", "../../docs/emergency.md", "../../README.md"} {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

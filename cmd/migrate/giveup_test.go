@@ -86,7 +86,9 @@ func kill(t *testing.T, s *redisproc.Server) {
 }
 
 // pairOf is a pair of servers that were started already.
-func pairOf(t *testing.T, a, b *redisproc.Server) pair {
+func pairOf(t *testing.T, a, b interface {
+	Env(prefix string) map[string]string
+}) pair {
 	t.Helper()
 	p := pair{env: redistest.Merge(a.Env("REDIS"), b.Env("REDIS_TARGET"))}
 	for prefix, cfg := range map[string]*topology.Config{"REDIS": &p.source, "REDIS_TARGET": &p.target} {
