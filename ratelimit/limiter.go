@@ -92,7 +92,7 @@ func newLimiter(c redis.UniversalClient, opts []Option) (*Limiter, error) {
 	l.fleet.name, l.fleet.key = newName(), "rl:{"+l.inNamespace("fleet")+"}:live"
 	l.fleet.circuit = circuitOf(l.fleet.key)
 	if !l.budget.Heeded() {
-		s.log.Warn("the client's reads do not end with a context's deadline: each decision costs a goroutine; set ContextTimeoutEnabled", "workload", workload)
+		s.log.Warn("the client's reads do not end with a context's deadline: decisions that are over budget leave them to its own time-outs; set ContextTimeoutEnabled", "workload", workload)
 	}
 	return l, nil
 }

@@ -186,7 +186,8 @@ func (s *SCS) DeleteCtx(ctx context.Context, token string) (err error) {
 }
 
 // AllCtx implements scs.IterableCtxStore, for maintenance: it walks over every key of
-// every master. Tokens are not known, so that handles stand for them, which are good
+// every master. In the middle of a migration one that was begun a moment ago may not be
+// among them: the walk is over one side, to which it is copied. Tokens are not known, so that handles stand for them, which are good
 // for this store in this process alone.
 func (s *SCS) AllCtx(ctx context.Context) (map[string][]byte, error) {
 	all := map[string][]byte{}

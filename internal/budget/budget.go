@@ -17,17 +17,18 @@ var errNoContext = errors.New("the context is nil: want context.Background() at 
 type Budget struct {
 	most   time.Duration
 	heeded bool
+	direct bool
 	base   time.Time
 	last   atomic.Pointer[end]
 }
 
 // New makes a budget for calls of a client.
 func New(c redis.UniversalClient, most time.Duration) *Budget {
-	return &Budget{most: most, heeded: heeds(c), base: time.Now()}
+	return &Budget{most: most, heeded: heeds(c), direct: direct(c), base: time.Now()}
 }
 
 // Heeded reports whether the client is known to end a call at its deadline. If not,
-// each costs a goroutine.
+// what was given up is left to its own time-outs.
 func (b *Budget) Heeded() bool { return b.heeded }
 
 // An end is when the calls of a moment are over.
@@ -44,7 +45,7 @@ func Do[T any](ctx context.Context, b *Budget, f func(context.Context) (T, error
 		return v, err
 	}
 	ctx = b.Within(ctx)
-	if b.heeded {
+	if b.direct {
 		return f(ctx)
 	}
 	return abandon(ctx, f)

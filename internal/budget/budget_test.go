@@ -25,10 +25,10 @@ func waits(heeds bool) func(context.Context) (int, error) {
 }
 
 func TestDoIsOver(t *testing.T) {
-	for name, heeds := range map[string]bool{"heeded": true, "not heeded": false} {
+	for name, heeds := range map[string]bool{"direct": true, "by a goroutine": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := &Budget{most: most, heeded: heeds, base: time.Now()}
+				b := &Budget{most: most, direct: heeds, base: time.Now()}
 				for wait := time.Duration(0); wait < most; wait += most / 20 {
 					time.Sleep(wait)
 					began := time.Now()
@@ -46,7 +46,7 @@ func TestDoIsOver(t *testing.T) {
 // TestSharedByCalls: two calls of one decision have one budget together.
 func TestSharedByCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &Budget{most: most, heeded: true, base: time.Now()}
+		b := &Budget{most: most, direct: true, base: time.Now()}
 		began := time.Now()
 		ctx := b.Within(t.Context())
 		time.Sleep(most / 2)

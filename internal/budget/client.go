@@ -23,6 +23,13 @@ func heeds(c redis.UniversalClient) bool {
 	return false
 }
 
+// direct reports whether nothing but a read or a wait for a connection can take a
+// client's time: then no call needs a goroutine. One of a cluster looks for nodes too.
+func direct(c redis.UniversalClient) bool {
+	one, ok := c.(*redis.Client)
+	return ok && one.Options().ContextTimeoutEnabled
+}
+
 // Missing reports whether there is no client: nil, or a nil pointer of some type, as
 // a variable holds whose Open has failed.
 func Missing(c redis.UniversalClient) bool {

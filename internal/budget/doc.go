@@ -5,10 +5,12 @@
 // the budget share one end: a call waits for the budget at most, and for fifteen
 // sixteenths of it at least.
 //
-// # Clients that do not heed a deadline
+// # Goroutines
 //
-// go-redis reads on past a context's deadline unless it is told to heed it
-// (ContextTimeoutEnabled), for its ReadTimeout of 5 s. A call on such a client gets a
-// goroutine, which is left to the client's own time-outs when the budget is over.
-// What keeps those few is package breaker.
+// A call gets a goroutine, which is left behind when the budget is over, so that it is
+// bounded whatever its client does: go-redis reads on past a context's deadline, for
+// its ReadTimeout of 5 s, unless it is told to heed it (ContextTimeoutEnabled); a
+// client of a cluster, or a migrating one, does more than to wait for a reply. Only
+// go-redis's client of one server needs none if it heeds deadlines. What keeps those
+// that are left behind few is package breaker.
 package budget
