@@ -104,7 +104,7 @@ func (c *Client) enqueue(ctx context.Context, entries []*entry) error {
 	calls := make([]*call, len(entries))
 	for i, e := range entries {
 		var err error
-		if calls[i], err = c.recorder.record(e); err != nil {
+		if calls[i], err = c.recorder.record(ctx, e); err != nil {
 			return err
 		}
 	}

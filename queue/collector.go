@@ -2,10 +2,11 @@ package queue
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -32,12 +33,17 @@ var (
 	descPaused    = desc("queue_paused_total", "1 if a queue is paused.", "queue")
 )
 
-// A figures collector asks Redis for all queues.
-type figures struct {
+// A figuresCollector asks Redis for all queues.
+type figuresCollector struct {
 	c *Client
 
-	mu    sync.Mutex // one asks at a time
-	asked time.Time
+	flight singleflight.Group // one asks at a time
+	last   atomic.Pointer[look]
+}
+
+// A look is what Redis said, and when.
+type look struct {
+	at    time.Time
 	infos []QueueInfo
 	err   error
 }
@@ -45,10 +51,10 @@ type figures struct {
 // Figures returns a collector of the state of every queue, with the metric names of
 // asynq's own exporter. One process's registry is enough. Each look costs Redis two
 // round trips, whatever the number of jobs, and no more than one look in 5s.
-func (c *Client) Figures() prometheus.Collector { return &figures{c: c} }
+func (c *Client) Figures() prometheus.Collector { return &figuresCollector{c: c} }
 
 // Describe implements prometheus.Collector.
-func (f *figures) Describe(ch chan<- *prometheus.Desc) {
+func (f *figuresCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descTasks, descSize, descLatency, descMemory, descProcessed, descFailed, descPaused} {
 		ch <- d
 	}
@@ -56,7 +62,7 @@ func (f *figures) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. While Redis does not answer there are no
 // figures: old ones would be taken for new.
-func (f *figures) Collect(ch chan<- prometheus.Metric) {
+func (f *figuresCollector) Collect(ch chan<- prometheus.Metric) {
 	infos, err := f.look()
 	if err != nil {
 		f.c.opt.Logger.Warn("there are no figures of queues: redis does not answer", "workload", workload, "op", "collect", "err", err)
@@ -83,14 +89,17 @@ func (f *figures) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (f *figures) look() ([]QueueInfo, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if time.Since(f.asked) > figuresFor {
-		ctx, cancel := context.WithTimeout(context.Background(), collectFor) // a collector is given none
+func (f *figuresCollector) look() ([]QueueInfo, error) {
+	x, _, _ := f.flight.Do("", func() (any, error) {
+		if last := f.last.Load(); last != nil && time.Since(last.at) < figuresFor {
+			return last, nil
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), collectFor) //nolint:forbidigo // a collector is given none
 		defer cancel()
-		f.infos, f.err = f.c.Queues(ctx)
-		f.asked = time.Now()
-	}
-	return f.infos, f.err
+		infos, err := f.c.Queues(ctx)
+		f.last.Store(&look{time.Now(), infos, err})
+		return f.last.Load(), nil
+	})
+	last := x.(*look)
+	return last.infos, last.err
 }

@@ -21,13 +21,11 @@ type sender interface {
 	Pipelined(ctx context.Context, f func(redis.Pipeliner) error) ([]redis.Cmder, error)
 }
 
-// deliver sends calls until all are answered or the budget is over.
+// deliver sends calls, each batch until all of it is answered or the budget is over.
 func (c *Client) deliver(ctx context.Context, calls []*call) error {
-	budget, cancel := context.WithTimeoutCause(ctx, c.opt.Budget+c.confirm(calls), errBudget)
-	defer cancel()
 	for len(calls) > 0 {
 		n := min(len(calls), atOnce)
-		if err := c.persist(budget, calls[:n]); err != nil {
+		if err := c.persist(ctx, calls[:n]); err != nil {
 			return err
 		}
 		calls = calls[n:]
@@ -46,6 +44,8 @@ func (c *Client) confirm(calls []*call) time.Duration {
 
 // persist tries a batch again as long as its time is not over.
 func (c *Client) persist(ctx context.Context, calls []*call) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.Budget+c.confirm(calls), errBudget)
+	defer cancel()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		err := c.breaker.Do(ctx, workload, func() error { return c.attempt(ctx, calls) })
 		if err == nil || errors.Is(err, ErrEvicts) {

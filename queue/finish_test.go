@@ -79,22 +79,25 @@ func TestAcknowledgedTwice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r, _ := mini(t)
-			b := &breach{}
-			r.AddHook(b)
-			c, s := clientOn(t, r, patient()), serverOn(t, r, quick("parcels"))
-			handled(t, s, ship, func(context.Context, parcel, Meta) error { return nil })
-			b.set(&b.after, func(cmd redis.Cmder) bool { return isAck(cmd) && b.lost.Load() < 2 })
-			run(t, s)
-			job := sent(t, c, ship, parcel{To: "Kyiv"}, opts...)
-			settled(t, c, job, name == "retained")
-			eventually(t, func() error {
-				if n := s.sides[0].finished.size(); n != 0 {
-					return fmt.Errorf("%d jobs are kept as not settled", n)
-				}
-				return nil
-			})
+			acknowledgedTwice(t, r, name == "retained", opts...)
 		})
 	}
+}
+
+func acknowledgedTwice(t *testing.T, r *redis.Client, retained bool, opts ...Option) {
+	b := &breach{}
+	r.AddHook(b)
+	c, s := clientOn(t, r, patient()), serverOn(t, r, quick("parcels"))
+	handled(t, s, ship, func(context.Context, parcel, Meta) error { return nil })
+	b.set(&b.after, func(cmd redis.Cmder) bool { return isAck(cmd) && b.lost.Load() < 2 })
+	run(t, s)
+	settled(t, c, sent(t, c, ship, parcel{To: "Kyiv"}, opts...), retained)
+	eventually(t, func() error {
+		if n := s.sides[0].finished.size(); n != 0 {
+			return fmt.Errorf("%d jobs are kept as not settled", n)
+		}
+		return nil
+	})
 }
 
 // takenBack puts an active job back as a failover does whose replica had not heard of

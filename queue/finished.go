@@ -31,7 +31,7 @@ type jobRef struct{ queue, id string }
 
 // A finish is a job that was run with success, which Redis may not know yet.
 type finish struct {
-	nonce, retain string
+	nonce, retain string    // empty for a task that asynq has enqueued
 	due           time.Time // when we settle it ourselves, unless asynq has
 }
 
@@ -57,8 +57,7 @@ func (f *finished) add(job jobRef, x finish) {
 func (f *finished) has(job jobRef, nonce string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	x, ok := f.jobs[job]
-	return ok && x.nonce == nonce
+	return nonce != "" && f.jobs[job].nonce == nonce
 }
 
 // taken returns the job that asynq acknowledges, and leaves it to asynq for now.
@@ -70,8 +69,22 @@ func (f *finished) taken(keys []string, args []any) jobRef {
 
 // claims reports whether a job that asynq gives back was run with success, by another
 // run of it: then we settle it.
-func (f *finished) claims(keys []string, args []any) bool {
-	return f.set(refOf(keys, args), time.Now())
+func (f *finished) claims(job jobRef) bool { return f.nonceOf(job) != "" && f.set(job, time.Now()) }
+
+// elsewhere is said of a job that is not where it was left. If it is one of asynq's
+// own it is left to fate, as asynq does: another job may have its id by now.
+func (f *finished) elsewhere(job jobRef) {
+	if f.nonceOf(job) == "" {
+		f.settled(job)
+		return
+	}
+	f.ours(job)
+}
+
+func (f *finished) nonceOf(job jobRef) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.jobs[job].nonce
 }
 
 // ours leaves a job to us.
@@ -125,7 +138,9 @@ func (f *finished) flush(ctx context.Context, c redis.Scripter, all bool) error 
 		if err := settleJob(ctx, c, job, x); err != nil {
 			return err
 		}
-		f.settled(job)
+		if f.nonceOf(job) == x.nonce { // else a later job of this id has been run meanwhile
+			f.settled(job)
+		}
 	}
 	return nil
 }

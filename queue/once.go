@@ -56,7 +56,7 @@ func Ask(f func(ctx context.Context) (applied bool, err error)) OnceOption {
 
 const (
 	// commitFor is how long Once tries to note what was applied.
-	commitFor = 10 * time.Second
+	commitFor = 5 * time.Second
 
 	// commitTry bounds one try.
 	commitTry = 3 * time.Second

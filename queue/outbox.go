@@ -215,7 +215,7 @@ func (o *Outbox) send(ctx context.Context, c *Client, r row) error {
 
 // relay enqueues what comes from an outbox, which does not go back there.
 func (c *Client) relay(ctx context.Context, e *entry) error {
-	x, err := c.recorder.record(e)
+	x, err := c.recorder.record(ctx, e)
 	if err != nil {
 		return err
 	}

@@ -23,23 +23,30 @@ type policy struct {
 	c   redis.UniversalClient
 	log *slog.Logger
 
-	mu    sync.Mutex
-	asked time.Time
-	told  bool // that it cannot tell
-	err   error
+	mu     sync.Mutex
+	asking bool
+	asked  time.Time
+	told   bool // that it cannot tell
+	err    error
 }
 
 func newPolicy(c redis.UniversalClient, log *slog.Logger) *policy { return &policy{c: c, log: log} }
 
 // allows returns ErrEvicts for a Redis that evicts, and nil where nobody can tell. It
-// asks once a minute.
+// asks once a minute; while somebody asks, others are told what was known before.
 func (p *policy) allows(ctx context.Context) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.asked) < policyEach {
+	known := !p.asked.IsZero()
+	if known && (p.asking || time.Since(p.asked) < policyEach) {
+		defer p.mu.Unlock()
 		return p.err
 	}
+	p.asking = true
+	p.mu.Unlock()
 	found, err := ask(ctx, p.c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.asking = false
 	if err != nil && !answered(err) {
 		return err // Redis is away: what is asked next will tell
 	}

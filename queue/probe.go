@@ -80,4 +80,6 @@ func (c *Client) remove(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryFor)
 	defer cancel()
 	_ = c.inspect(ctx, c.redis, func(i *asynq.Inspector) error { return i.DeleteQueue(name, true) })
+	keys := statsKeys(name) // asynq leaves the counts
+	_ = c.redis.Del(ctx, keys...).Err()
 }

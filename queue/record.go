@@ -46,7 +46,7 @@ func newRecorder() *recorder {
 func (r *recorder) close() error { return r.tape.UniversalClient.Close() }
 
 // record returns the call for a job.
-func (r *recorder) record(e *entry) (*call, error) {
+func (r *recorder) record(ctx context.Context, e *entry) (*call, error) {
 	c := &call{entry: e}
 	retain := int64(e.retain.Seconds())
 	task := asynq.NewTaskWithHeaders(e.name, e.payload, map[string]string{header: fmt.Sprintf("%s/%d", e.nonce, retain)})
@@ -61,8 +61,7 @@ func (r *recorder) record(e *entry) (*call, error) {
 	if e.unique > 0 {
 		opts = append(opts, asynq.Unique(e.unique))
 	}
-	ctx := context.WithValue(context.Background(), tapeKey{}, c)
-	if _, err := r.asynq.EnqueueContext(ctx, task, opts...); err != nil {
+	if _, err := r.asynq.EnqueueContext(context.WithValue(ctx, tapeKey{}, c), task, opts...); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrOption, err)
 	}
 	return c, nil

@@ -133,8 +133,11 @@ func TestNoHandlerHere(t *testing.T) {
 	c, s := clientOn(t, r, patient()), serverOn(t, r, quick("parcels"))
 	stop := run(t, s)
 	job := sent(t, c, ship, parcel{To: "Kyiv"}, MaxAttempts(2))
-	if got := is(t, c, "parcels", job.ID, Retry); got.Attempts != 0 {
-		t.Errorf("got %+v; want no attempt counted", got)
+	last := sent(t, c, ship, parcel{To: "Lviv"}, MaxAttempts(1))
+	for _, id := range []string{job.ID, last.ID} {
+		if got := is(t, c, "parcels", id, Retry); got.Attempts != 0 {
+			t.Errorf("got %+v; want no attempt counted", got)
+		}
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -143,6 +146,7 @@ func TestNoHandlerHere(t *testing.T) {
 	handled(t, other, ship, func(context.Context, parcel, Meta) error { return nil })
 	run(t, other)
 	gone(t, c, "parcels", job.ID)
+	gone(t, c, "parcels", last.ID)
 }
 
 func TestPauseInspectRerun(t *testing.T) {

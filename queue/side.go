@@ -41,6 +41,7 @@ func (s *side) process(ctx context.Context, task *asynq.Task) error {
 	if s.finished.has(ref, finish.nonce) {
 		return nil // run before, and put back while Redis could not be told
 	}
+	s.wire.later.Delete(ref) // of a run whose lease ended before it
 	began := time.Now()
 	err := s.server.perform(ctx, task.Payload(), m)
 	s.server.meter.ran(m, began, err)
@@ -48,7 +49,10 @@ func (s *side) process(ctx context.Context, task *asynq.Task) error {
 		s.finished.add(ref, finish)
 		return nil
 	}
-	return s.server.failed(ctx, m, err, task.Payload())
+	if err = s.server.failed(ctx, m, err, task.Payload()); !counts(err) {
+		s.wire.later.Store(ref, began.Add(s.server.delay(0, err, task)))
+	}
+	return err
 }
 
 // lastWords is how long a server that stops tries to tell Redis what was finished.

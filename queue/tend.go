@@ -58,7 +58,7 @@ func (s *side) contact(ctx context.Context) error {
 	if err := s.finished.flush(ctx, s.redis, false); err != nil {
 		return err
 	}
-	return s.redis.Ping(ctx).Err()
+	return s.redis.Exists(ctx, queueKey(s.server.names[0], "paused")).Err()
 }
 
 func (s *side) sweepAll(ctx context.Context) {

@@ -2,12 +2,17 @@ package queue
 
 import (
 	"context"
+	_ "embed"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
+
+//go:embed postpone.lua
+var postponeLua string
 
 const (
 	// tryFor bounds one command of asynq's, which sends them without a deadline.
@@ -25,13 +30,15 @@ const (
 //     and leave the first to its lease;
 //   - acknowledgements are sent until they are answered or the lease is over. That is
 //     the gate: asynq's own second try is broken, and the job would run again. One that
-//     gives back a job which another run has finished is not sent;
+//     gives back a job which another run has finished is not sent, and one that archives
+//     a job for what is no attempt has it wait instead;
 //   - the list of jobs with leases that are over is empty. The sweeper looks after
 //     these, without counting an attempt.
 type wire struct {
 	redis.UniversalClient
 	finished *finished
 	meter    *meter
+	later    sync.Map // jobRef → time of the next run, after what is no attempt
 }
 
 // EvalSha is a script by its name.
@@ -51,10 +58,7 @@ func (w *wire) run(ctx context.Context, verb, script string, keys []string, args
 	case settles:
 		return w.gate(ctx, w.finished.taken(keys, args), verb, script, keys, args)
 	case givesBack:
-		if w.finished.claims(keys, args) {
-			return okay(ctx)
-		}
-		return w.gate(ctx, jobRef{}, verb, script, keys, args)
+		return w.giveBack(ctx, verb, script, keys, args)
 	case listsExpired:
 		none := redis.NewCmd(ctx)
 		none.SetVal([]any{})
@@ -63,6 +67,19 @@ func (w *wire) run(ctx context.Context, verb, script string, keys []string, args
 	cmd := newScriptCmd(ctx, verb, script, keys, args)
 	_ = w.Process(ctx, cmd)
 	return cmd
+}
+
+// giveBack passes on asynq's retry, archive or requeue.
+func (w *wire) giveBack(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
+	job := refOf(keys, args)
+	if w.finished.claims(job) {
+		return okay(ctx)
+	}
+	if at, ok := w.later.LoadAndDelete(job); ok && strings.HasSuffix(keys[len(keys)-1], "}:t:") { // archive's last key is a prefix
+		keys = append(keys[:3:3], queueKey(job.queue, "retry"))
+		return w.gate(ctx, jobRef{}, "eval", postponeLua, keys, []any{job.id, at.(time.Time).Unix()})
+	}
+	return w.gate(ctx, jobRef{}, verb, script, keys, args)
 }
 
 // A role is what a script of asynq's does.
@@ -133,10 +150,12 @@ func (w *wire) gate(ctx context.Context, job jobRef, verb, script string, keys [
 			w.finished.settled(job)
 			return cmd
 		case redis.HasErrorPrefix(err, "NOT FOUND") || redis.HasErrorPrefix(err, "INTERNAL"):
-			w.finished.ours(job)
+			w.finished.elsewhere(job)
 			w.meter.acksLate.Inc()
 			return okay(ctx)
-		case answered(err) || redis.HasErrorPrefix(err, "NOSCRIPT"):
+		case redis.HasErrorPrefix(err, "NOSCRIPT"):
+			return cmd // asynq sends it whole
+		case answered(err):
 			w.finished.ours(job)
 			return cmd
 		}

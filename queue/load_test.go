@@ -1,0 +1,152 @@
+package queue
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/transload/transload/internal/contract"
+	"github.com/transload/transload/internal/protocol"
+	"github.com/transload/transload/internal/redisproc"
+	"github.com/transload/transload/internal/redistest"
+)
+
+// loadJobs is how many jobs a scenario has: the seven have more than 100,000.
+// LOAD_JOBS makes it another number.
+const loadJobs = 15_000
+
+// spread is over how long the producers enqueue them, so that each event finds
+// producers and workers at work.
+const spread = 20 * time.Second
+
+// TestLoad has jobs live through all that a Redis and its workers go through, by us
+// and by asynq alone. `make load W=queue` runs it.
+func TestLoad(t *testing.T) {
+	if os.Getenv("LOAD") == "" {
+		t.Skip("a load: LOAD=1 runs it")
+	}
+	for _, x := range []struct {
+		name  string
+		event func(t *testing.T, kind string)
+	}{
+		{"migration and back", loadMigration},
+		{"kill -9 of the primary, sentinel", func(t *testing.T, kind string) {
+			loadPrimary(t, kind, redistest.Sentinel(t, redistest.Options{}), killed)
+		}},
+		{"kill -9 of the primary, cluster", func(t *testing.T, kind string) {
+			loadPrimary(t, kind, redistest.Cluster(t, redistest.Options{}), killed)
+		}},
+		{"SIGSTOP of the primary for 8s, sentinel", func(t *testing.T, kind string) {
+			loadPrimary(t, kind, redistest.Sentinel(t, redistest.Options{}), frozen)
+		}},
+		{"SIGSTOP of the primary for 8s, standalone", loadFrozen},
+		{"kill -9 of a worker", loadWorker},
+		{"kill of the coordinator mid-flip", loadCoordinator},
+	} {
+		for _, kind := range []string{"worker", "asynq"} {
+			t.Run(x.name+"/"+map[string]string{"worker": "ours", "asynq": "asynq alone"}[kind], func(t *testing.T) {
+				t.Parallel() // asynq's minutes are spent waiting
+				x.event(t, kind)
+			})
+		}
+	}
+}
+
+func jobsOfLoad() int {
+	if n, err := strconv.Atoi(os.Getenv("LOAD_JOBS")); err == nil {
+		return n
+	}
+	return loadJobs
+}
+
+// loadMigration moves a standalone server's queue to a Sentinel set, back, and there
+// for good.
+func loadMigration(t *testing.T, kind string) {
+	source, target := redistest.Standalone(t, redistest.Options{}), redistest.Sentinel(t, redistest.Options{})
+	m := contract.Begin(t, 3, contract.Config(t, source), contract.Config(t, target))
+	f := newFleet(t, kind, universal(m.Members), source.Env("REDIS"), target.Env("REDIS_TARGET"))
+	f.begin()
+	m.Shadow(t)
+	m.Cutover(t, 100)
+	time.Sleep(spread / 5)
+	m.Rollback(t)
+	time.Sleep(spread / 5)
+	m.Cutover(t, 100)
+	m.Finish(t)
+	f.judge(false)
+}
+
+// loadPrimary hurts a primary, of a cluster the one that has the queue.
+func loadPrimary(t *testing.T, kind string, set *redisproc.Set, hurt func(*testing.T, *redisproc.Server)) {
+	f := newFleet(t, kind, opened(t, set), set.Env("REDIS"))
+	f.begin()
+	time.Sleep(spread / 3)
+	hurt(t, ownerOf(t, set))
+	f.judge(true)
+}
+
+// loadFrozen has nobody who could be promoted.
+func loadFrozen(t *testing.T, kind string) {
+	s := redistest.Standalone(t, redistest.Options{})
+	f := newFleet(t, kind, opened(t, s), s.Env("REDIS"))
+	f.begin()
+	time.Sleep(spread / 3)
+	frozen(t, s)
+	f.judge(false)
+}
+
+// killed kills a server, and starts it again when another one has its place.
+func killed(t *testing.T, s *redisproc.Server) {
+	must(t, s.Kill())
+	time.Sleep(15 * time.Second)
+	must(t, s.Restart(t.Context()))
+}
+
+// frozen stops a server for 8s.
+func frozen(t *testing.T, s *redisproc.Server) {
+	must(t, s.Freeze())
+	time.Sleep(8 * time.Second)
+	must(t, s.Thaw())
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func loadWorker(t *testing.T, kind string) {
+	s := redistest.Standalone(t, redistest.Options{})
+	f := newFleet(t, kind, opened(t, s), s.Env("REDIS"))
+	f.begin()
+	time.Sleep(spread / 3)
+	f.workers[0].kill()
+	f.judge(false)
+}
+
+// loadCoordinator kills a coordinator's process while it holds the queue, and has
+// another one carry on.
+func loadCoordinator(t *testing.T, kind string) {
+	source, target := redistest.Standalone(t, redistest.Options{}), redistest.Standalone(t, redistest.Options{})
+	m := contract.Begin(t, 3, contract.Config(t, source), contract.Config(t, target))
+	f := newFleet(t, kind, universal(m.Members), source.Env("REDIS"), target.Env("REDIS_TARGET"))
+	f.begin()
+	m.Shadow(t)
+	c := redistest.Client(t, source)
+	p := startRole(t, "coordinator", source.Env("REDIS"), target.Env("REDIS_TARGET"))
+	eventually(t, func() error {
+		text, _ := c.Get(t.Context(), "transload:{default}:control").Result()
+		rec, _ := protocol.Decode(text)
+		if rec.Move == nil || rec.Move.Stage != protocol.Held {
+			return fmt.Errorf("the source holds nothing yet: %+v", rec.Move)
+		}
+		p.kill()
+		return nil
+	})
+	m.Cutover(t, 100)
+	m.Finish(t)
+	f.judge(false)
+}

@@ -1,0 +1,66 @@
+package queue
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/redistest"
+	"github.com/transload/transload/topology"
+)
+
+// open is the client that an app has.
+func open(t testing.TB, s interface {
+	Env(string) map[string]string
+}) *topology.Client {
+	t.Helper()
+	cfg, err := topology.FromEnv("REDIS", redistest.Getenv(s.Env("REDIS")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := topology.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// A Redis that evicts is refused by producers and by workers, with what to do.
+func TestRealEvicting(t *testing.T) {
+	t.Parallel()
+	s := redistest.Standalone(t, redistest.Options{Args: []string{"--maxmemory", "50mb", "--maxmemory-policy", "allkeys-lru"}})
+	for name, r := range map[string]redis.UniversalClient{"go-redis": redistest.Client(t, s), "topology": open(t, s)} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ship.Enqueue(t.Context(), clientOn(t, r, patient()), parcel{})
+			if !errors.Is(err, ErrEvicts) || !strings.Contains(err.Error(), "CONFIG SET maxmemory-policy noeviction") || !strings.Contains(err.Error(), "allkeys-lru") {
+				t.Errorf("enqueue: got %v; want ErrEvicts, and how to mend it", err)
+			}
+			if err := serverOn(t, r, Config{}).Run(t.Context()); !errors.Is(err, ErrEvicts) {
+				t.Errorf("run: got %v; want ErrEvicts", err)
+			}
+		})
+	}
+	redistest.Do(t, s, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+	if got := sent(t, clientOn(t, redistest.Client(t, s), patient()), ship, parcel{}); got.State != New {
+		t.Errorf("mended: got %v; want new", got.State)
+	}
+}
+
+// A full Redis that does not evict says so, at once.
+func TestRealFull(t *testing.T) {
+	t.Parallel()
+	s := redistest.Standalone(t, redistest.Options{Args: []string{"--maxmemory", "1"}})
+	_, err := ship.Enqueue(t.Context(), clientOn(t, redistest.Client(t, s), patient()), parcel{})
+	if err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "OOM") {
+		t.Errorf("got %v; want the server's reply", err)
+	}
+}
+
+// A real server words its replies in its own way.
+func TestRealAcknowledgedTwice(t *testing.T) {
+	t.Parallel()
+	acknowledgedTwice(t, redistest.Client(t, redistest.Standalone(t, redistest.Options{})), false)
+}
