@@ -99,12 +99,19 @@ func (c *Client) attempt(ctx context.Context, calls []*call) error {
 	if !calls[0].entry.replicated {
 		return c.send(ctx, c.redis, calls)
 	}
+	return c.replicate(ctx, calls)
+}
+
+// replicate sends calls and waits for a replica, on one connection. What an earlier
+// attempt got an answer for stays unconfirmed: that may have been another primary.
+func (c *Client) replicate(ctx context.Context, calls []*call) error {
+	left, _ := pending(ctx, calls)
 	return c.redis.Watch(ctx, func(tx *redis.Tx) error {
 		if err := c.send(ctx, tx, calls); err != nil {
 			return err
 		}
 		ok := confirmed(ctx, tx, c.opt.Confirm)
-		for _, x := range calls {
+		for _, x := range left {
 			x.entry.confirmed = ok
 		}
 		return nil
@@ -156,6 +163,7 @@ func (c *Client) send(ctx context.Context, s sender, calls []*call) error {
 
 // pending makes the commands of calls that are not answered.
 func pending(ctx context.Context, calls []*call) (left []*call, cmds []redis.Cmder) {
+	left, cmds = make([]*call, 0, len(calls)), make([]redis.Cmder, 0, len(calls))
 	for _, x := range calls {
 		if !x.done {
 			left = append(left, x)

@@ -91,10 +91,12 @@ type freight struct{ N int }
 
 var haul = Define[freight]("freight.haul", In("freight"))
 
-// loadConcurrency is how many jobs a worker runs at a time, each of some milliseconds.
+// loadConcurrency is how many jobs a worker runs at a time.
 const loadConcurrency = 24
 
-func loadWork() { time.Sleep(4 * time.Millisecond) }
+// loadWork is what a job does: so long that some ten run in each worker whenever
+// something happens.
+func loadWork() { time.Sleep(40 * time.Millisecond) }
 
 // playWorker runs jobs by us. Each is noted; some have an effect by Once.
 func playWorker(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -111,6 +112,13 @@ func frozen(t *testing.T, s *redisproc.Server) {
 	must(t, s.Thaw())
 }
 
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	must(t, err)
+	return info.Size()
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -123,7 +131,14 @@ func loadWorker(t *testing.T, kind string) {
 	f := newFleet(t, kind, opened(t, s), s.Env("REDIS"))
 	f.begin()
 	time.Sleep(spread / 3)
-	f.workers[0].kill()
+	before := size(t, f.path("runs-0"))
+	eventually(t, func() error {
+		if size(t, f.path("runs-0")) == before {
+			return errors.New("the worker begins no job")
+		}
+		return nil
+	})
+	f.workers[0].kill() // while it runs what it has begun
 	f.judge(false)
 }
 

@@ -48,12 +48,14 @@ func newMeter() *meter {
 
 func (k *meter) enqueued(entries []*entry, began time.Time) {
 	k.enqueueTime.Observe(time.Since(began).Seconds())
-	counts := map[State]float64{}
+	var counts [Stored + 1]float64
 	for _, e := range entries {
 		counts[e.state]++
 	}
 	for state, n := range counts {
-		k.enqueues.WithLabelValues(entries[0].queue, state.String()).Add(n)
+		if n > 0 {
+			k.enqueues.WithLabelValues(entries[0].queue, stateNames[state]).Add(n)
+		}
 	}
 }
 

@@ -64,3 +64,23 @@ func TestRealAcknowledgedTwice(t *testing.T) {
 	t.Parallel()
 	acknowledgedTwice(t, redistest.Client(t, redistest.Standalone(t, redistest.Options{})), false)
 }
+
+// A replica confirms what was sent on its primary's connection, not what an earlier
+// attempt got an answer for, which may have been a primary that is gone.
+func TestRealConfirmsWhatWasSent(t *testing.T) {
+	t.Parallel()
+	c := clientOn(t, open(t, redistest.SharedSentinel(t)), Options{Confirm: within})
+	var calls []*call
+	for range 2 {
+		e, err := ship.entry(parcel{}, []Option{Replicated()})
+		must(t, err)
+		x, err := c.recorder.record(t.Context(), e)
+		must(t, err)
+		calls = append(calls, x)
+	}
+	calls[0].done = true
+	must(t, c.attempt(t.Context(), calls))
+	if before, now := calls[0].entry.confirmed, calls[1].entry.confirmed; before || !now {
+		t.Errorf("got %v for what was sent before, %v for what was sent now; want false and true", before, now)
+	}
+}

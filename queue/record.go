@@ -5,6 +5,7 @@ import (
 	"crypto/sha1" // the name that Redis gives a script, not a secret
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -48,10 +49,13 @@ func (r *recorder) close() error { return r.tape.UniversalClient.Close() }
 // record returns the call for a job.
 func (r *recorder) record(ctx context.Context, e *entry) (*call, error) {
 	c := &call{entry: e}
-	retain := int64(e.retain.Seconds())
-	task := asynq.NewTaskWithHeaders(e.name, e.payload, map[string]string{header: fmt.Sprintf("%s/%d", e.nonce, retain)})
-	opts := []asynq.Option{asynq.TaskID(e.id), asynq.Queue(e.queue), asynq.MaxRetry(e.attempts - 1),
-		asynq.Timeout(e.timeout), asynq.Retention(e.retain)}
+	mark := e.nonce + "/" + strconv.FormatInt(int64(e.retain.Seconds()), 10)
+	task := asynq.NewTaskWithHeaders(e.name, e.payload, map[string]string{header: mark})
+	opts := make([]asynq.Option, 0, 8)
+	opts = append(opts, asynq.TaskID(e.id), asynq.Queue(e.queue), asynq.MaxRetry(e.attempts-1), asynq.Timeout(e.timeout))
+	if e.retain > 0 {
+		opts = append(opts, asynq.Retention(e.retain))
+	}
 	if !e.deadline.IsZero() {
 		opts = append(opts, asynq.Deadline(e.deadline))
 	}

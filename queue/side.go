@@ -41,7 +41,6 @@ func (s *side) process(ctx context.Context, task *asynq.Task) error {
 	if s.finished.has(ref, finish.nonce) {
 		return nil // run before, and put back while Redis could not be told
 	}
-	s.wire.later.Delete(ref) // of a run whose lease ended before it
 	began := time.Now()
 	err := s.server.perform(ctx, task.Payload(), m)
 	s.server.meter.ran(m, began, err)

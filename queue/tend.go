@@ -20,6 +20,9 @@ const (
 	// sweepEach is how often it looks for jobs whose worker is gone.
 	sweepEach = 5 * time.Second
 
+	// tryFor bounds each of these looks.
+	tryFor = 5 * time.Second
+
 	// unbroken is how long Redis must have answered before jobs are put back. After an
 	// outage every lease is over, and workers first tell what they have finished.
 	unbroken = 10 * time.Second

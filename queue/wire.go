@@ -14,14 +14,9 @@ import (
 //go:embed postpone.lua
 var postponeLua string
 
-const (
-	// tryFor bounds one command of asynq's, which sends them without a deadline.
-	tryFor = 5 * time.Second
-
-	// dequeuePause is how long a worker that got an error waits, and up to as long
-	// again: asynq asks at once, as fast as the processor can.
-	dequeuePause = 150 * time.Millisecond
-)
+// dequeuePause is how long a worker that got an error waits, and up to as long again:
+// asynq asks at once, as fast as the processor can.
+const dequeuePause = 150 * time.Millisecond
 
 // A wire is the client on which asynq's server runs. It knows three of asynq's
 // scripts by their keys, and passes on all else:
@@ -127,8 +122,6 @@ type once struct{ *redis.Cmd }
 func (once) NoRetry() bool { return true }
 
 func (w *wire) dequeue(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
-	ctx, cancel := context.WithTimeout(ctx, tryFor)
-	defer cancel()
 	cmd := newScriptCmd(ctx, verb, script, keys, args)
 	err := w.Process(ctx, once{cmd})
 	if err != nil && !answered(err) && !redis.HasErrorPrefix(err, "NOSCRIPT") {
@@ -144,7 +137,8 @@ func (w *wire) dequeue(ctx context.Context, verb, script string, keys []string, 
 // finished all the same.
 func (w *wire) gate(ctx context.Context, job jobRef, verb, script string, keys []string, args []any) *redis.Cmd {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		cmd, err := w.try(ctx, verb, script, keys, args)
+		cmd := newScriptCmd(ctx, verb, script, keys, args)
+		err := w.Process(ctx, cmd)
 		switch {
 		case err == nil:
 			w.finished.settled(job)
@@ -165,13 +159,6 @@ func (w *wire) gate(ctx context.Context, job jobRef, verb, script string, keys [
 			return okay(ctx)
 		}
 	}
-}
-
-func (w *wire) try(ctx context.Context, verb, script string, keys []string, args []any) (*redis.Cmd, error) {
-	ctx, cancel := context.WithTimeout(ctx, tryFor)
-	defer cancel()
-	cmd := newScriptCmd(ctx, verb, script, keys, args)
-	return cmd, w.Process(ctx, cmd)
 }
 
 // okay is said to asynq where it can do nothing: to try again with a context that is
