@@ -46,9 +46,10 @@ freight: ## the freight app at work, moved from standalone to Sentinel to Cluste
 	@.ci/needs
 	FREIGHT=1 go test -count 1 -timeout 30m -v -run 'TestFreight|TestEverythingDies' ./examples/freight
 
-browser: ## the browser client of pubsub in a headless Chromium (apt-get install chromium): a restart, a failover, a logout
+browser: ## in a headless Chromium (apt-get install chromium): the browser client of pubsub, and the freight app; SCREENSHOTS=DIR takes pictures of that
 	@.ci/needs
 	cd pubsub/browser && BROWSER=1 go test -count 1 -timeout 10m -v ./...
+	cd examples/freight/browser && BROWSER=1 go test -count 1 -timeout 10m -v ./...
 
 bench: ## figures; run nothing else meanwhile
 	@.ci/needs

@@ -1,0 +1,82 @@
+package browser
+
+import (
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/transload/transload/examples/freight/load"
+	"github.com/transload/transload/internal/redistest"
+)
+
+// TestBrowser goes through the app while others use it, and has its Redis die.
+func TestBrowser(t *testing.T) {
+	redis := redistest.Standalone(t, redistest.Options{Args: []string{"--appendonly", "yes", "--appendfsync", "always"}})
+	i := serve(t, redis.Env("REDIS"))
+	others, err := load.Start(t.Context(), load.Options{URLs: []string{i.users}, Each: 20, Pace: 2 * time.Second, Fix: time.Second}, load.NewJournal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer others.Check(t.Context())
+	b := chromium(t)
+
+	b.do("home", chromedp.Navigate(i.users), chromedp.WaitVisible(".cards"))
+	b.shot("home")
+	b.do("sign in", chromedp.Click(`a[href="/sign-in"]`), chromedp.WaitVisible(`[name=password]`),
+		chromedp.SendKeys(`[name=email]`, "driver-30@freight.example"), chromedp.SendKeys(`[name=password]`, "freight"))
+	b.shot("sign-in")
+	b.do("sign in", chromedp.Click(`main button`), chromedp.WaitVisible(`a[href="/map"]`))
+
+	b.do("search", chromedp.Navigate(i.users+"/loads"), chromedp.WaitVisible(".cards"))
+	city := ask[string](b, `document.querySelector(".card strong").textContent.split("→")[0].trim()`)
+	b.do("search", chromedp.SetValue(`[name=from]`, ask[string](b, `[...document.querySelectorAll("[name=from] option")].find((o) => o.textContent === "`+city+`").value`)),
+		chromedp.Click(`.search button`), chromedp.WaitVisible(".cards"))
+	if !ask[bool](b, `[...document.querySelectorAll(".card strong")].every((c) => c.textContent.startsWith("`+city+`"))`) {
+		t.Errorf("a search from %s shows other loads", city)
+	}
+	b.shot("search")
+	b.do("load", chromedp.Click(".card"), chromedp.WaitVisible(`form.bid`))
+	b.do("bid", chromedp.SendKeys(`form.bid [name=price]`, "777"), chromedp.Click(`form.bid button`))
+	b.sees("the bid", `document.querySelector("#bids")?.textContent.includes("777") ?? false`)
+	b.shot("bid")
+
+	b.do("map", chromedp.Navigate(i.users+"/map"), chromedp.WaitVisible("#map"))
+	b.sees("trucks", `Number(document.getElementById("count").textContent) >= 15 && document.getElementById("state").textContent === "live"`)
+	was := ask[string](b, `document.querySelector(".truck").style.transform`)
+	b.sees("a truck that moves", `document.querySelector(".truck").style.transform !== "`+was+`"`)
+	time.Sleep(3 * time.Second) // for the picture: trucks on their way
+	b.shot("map")
+	engineer := chromium(t)
+	engineer.do("status", chromedp.Navigate(i.engineers), chromedp.WaitVisible("#workloads tbody tr"))
+	all := func(word string) string {
+		return `document.querySelectorAll("#workloads tbody tr").length === 5 && [...document.querySelectorAll("#workloads tbody .tag")].every((e) => e.textContent === "` + word + `")`
+	}
+	engineer.sees("that all is well", all("well"))
+	engineer.shot("status")
+
+	if err := redis.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if took := engineer.sees("that all are degraded", all("degraded")); took > 2*time.Second {
+		t.Errorf("the status page told after %v; want 2s", took)
+	} else {
+		t.Logf("the status page told of all five after %v", took.Round(time.Millisecond))
+	}
+	b.sees("that the map is old", `document.getElementById("state").textContent.includes("s old")`)
+	b.shot("map-degraded")
+	engineer.shot("status-degraded")
+	b.do("a page without Redis", chromedp.Navigate(i.users+"/mine"), chromedp.WaitVisible(".banner"))
+	b.shot("degraded")
+	if err := redis.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	engineer.sees("that all is well again", all("well"))
+	b.do("map", chromedp.Navigate(i.users+"/map"), chromedp.WaitVisible("#map"))
+	b.sees("trucks again", `Number(document.getElementById("count").textContent) >= 15 && document.getElementById("state").textContent === "live"`)
+	b.do("account", chromedp.Navigate(i.users+"/account"), chromedp.WaitVisible(".danger"))
+	b.shot("account")
+	b.do("messages", chromedp.Navigate(i.users+"/messages"), chromedp.WaitVisible("main h1"))
+	b.shot("messages")
+	b.do("sign out", chromedp.Click(`header button`), chromedp.WaitVisible(`a[href="/sign-in"]`))
+}
