@@ -151,11 +151,12 @@ func (m *member) doWishes(ctx context.Context) {
 	for pause(ctx, 30*time.Millisecond+rand.N(40*time.Millisecond)) {
 		m.mu.Lock()
 		w, giver, force := m.proto.Wish(m.now())
+		obeyed := m.proto.Record(giver) // the wish is about this one, whatever is obeyed by the time that it is carried out
 		m.mu.Unlock()
 		if w == protocol.Nothing {
 			continue
 		}
-		if err := m.grantWish(ctx, w, giver, force); err != nil {
+		if err := m.grantWish(ctx, w, giver, obeyed, force); err != nil {
 			m.log.Warn("move left by its coordinator could not be ended yet", "side", giver.String(), "op", "wish", "err", err)
 			pause(ctx, time.Second)
 		}
@@ -165,12 +166,11 @@ func (m *member) doWishes(ctx context.Context) {
 // grantWish reads both records again and makes the change that is wanted, if what
 // the wish was made from is still there. The roll is read first: who joins it
 // later has seen the record that is read after it.
-func (m *member) grantWish(ctx context.Context, w protocol.Wish, giver protocol.Side, force bool) error {
+func (m *member) grantWish(ctx context.Context, w protocol.Wish, giver protocol.Side, obeyed protocol.Record, force bool) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	defer m.nudge(protocol.Source)
 	defer m.nudge(protocol.Target)
-	obeyed := m.obeyed(giver)
 	if w == protocol.WishWaive {
 		return m.waive(ctx, giver, obeyed)
 	}

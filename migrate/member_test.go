@@ -344,7 +344,7 @@ func TestAWishForAnotherRecordDoesNothing(t *testing.T) {
 	}
 	t.Cleanup(func() { m.stop(t) })
 	r.prepare("another", src, 100, time.Second)
-	if err := m.grantWish(t.Context(), protocol.WishEnd, src, false); err != nil {
+	if err := m.grantWish(t.Context(), protocol.WishEnd, src, m.obeyed(src), false); err != nil {
 		t.Fatal(err)
 	}
 	r.read()

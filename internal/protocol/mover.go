@@ -31,9 +31,8 @@ type Mover struct {
 	began    Instant
 	watch    map[string]*watched
 	dirty    int
-	reason   string  // why it is being aborted
-	countRun string  // the giver's run id under which the commit's acknowledgements are counted
-	asked    Instant // when the taker was last asked whether it has been granted without us
+	reason   string // why it is being aborted
+	countRun string // the giver's run id under which the commit's acknowledgements are counted
 	end      *MoveEnd
 }
 
@@ -82,14 +81,8 @@ type watched struct {
 	fenced  bool
 }
 
-const (
-	// fenceEvery is how long after a failed fence the next is tried.
-	fenceEvery = time.Second
-
-	// acrossEvery is how often the taker is asked whether it has been granted: a
-	// hundred counts are over before the first time.
-	acrossEvery = time.Second
-)
+// fenceEvery is how long after a failed fence the next is tried.
+const fenceEvery = time.Second
 
 // MoveEnd says how a move ended.
 type MoveEnd struct {
@@ -263,9 +256,7 @@ func (m *Mover) advance(now Instant) []Output {
 			m.stage = confirming
 			return append(out, Output{Kind: DoRead, Side: m.giver})
 		}
-		return append(out, m.across(now)...)
-	case confirming:
-		return m.across(now)
+		return out
 	}
 	return nil
 }

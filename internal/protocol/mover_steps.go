@@ -72,7 +72,7 @@ func (m *Mover) notWon(w Written) []Output {
 	case w.Side == m.giver && cur.At(m.cfg.ID, Committed):
 		return m.count(w.Safe) // a member completed it
 	case w.Side != m.giver && cur.At(m.cfg.ID, Granted):
-		return m.granted(cur)
+		return m.finish(true, "granted by "+cur.Writer)
 	case m.stage == striking:
 		return m.finish(false, m.reason)
 	case m.stage == granting:
@@ -102,30 +102,6 @@ func (m *Mover) count(safe bool) []Output {
 	return []Output{m.askRoll()}
 }
 
-// across asks the taker, once in a while, whether it has been granted. Acknowledgements
-// are counted, and the commit is read again, on the giver; if that is gone the
-// members grant without it, and there is nothing left to wait for.
-func (m *Mover) across(now Instant) []Output {
-	if m.asked == (Instant{}) {
-		m.asked = now
-	}
-	if now.Since(m.asked) < acrossEvery {
-		return nil
-	}
-	m.asked = now
-	return []Output{{Kind: DoRead, Side: m.giver.Other()}}
-}
-
-// granted ends a move whose grant was found on the taker. An answer that came late
-// may show our own.
-func (m *Mover) granted(cur Record) []Output {
-	m.rec[m.giver.Other()] = cur
-	if cur.Writer == m.cfg.Writer {
-		return m.finish(true, m.reason)
-	}
-	return m.finish(true, "granted by "+cur.Writer)
-}
-
 // read goes on after a record was read again.
 func (m *Mover) read(r Read, now Instant) []Output {
 	if m.stage != counting && m.stage != confirming && r.Side == m.pending.Side && !m.pending.New.Empty() {
@@ -133,12 +109,6 @@ func (m *Mover) read(r Read, now Instant) []Output {
 			return m.advance(now) // its bound ends it
 		}
 		return m.written(r, now)
-	}
-	if r.Side != m.giver { // asked while the giver may be gone: see across
-		if r.Err == nil && r.Current.At(m.cfg.ID, Granted) {
-			return m.granted(r.Current)
-		}
-		return nil
 	}
 	if r.Err != nil {
 		return []Output{{Kind: DoRead, Side: r.Side}} // decided: asked until it answers

@@ -386,51 +386,6 @@ func TestMoverCounts(t *testing.T) {
 	})
 }
 
-// TestMoverFindsTheGrant loses the giver for good after the commit: the roll and the
-// record can be read no more, and the members grant without it.
-func TestMoverFindsTheGrant(t *testing.T) {
-	gone := errors.New("no answer")
-	for _, at := range []moveStage{counting, confirming} {
-		t.Run(at.String(), func(t *testing.T) {
-			b := newBench(t).to(at)
-			b.todo = nil
-			b.tick(time.Millisecond)
-			if at == confirming {
-				b.give(Input{Read: &Read{Side: Source, Err: gone}})
-				b.wants(DoRead)
-			}
-			b.todo = nil
-			b.tick(acrossEvery)
-			b.wants(DoRead)
-			if b.todo[0].Side != Target {
-				t.Fatalf("asks the %v; want the target", b.todo[0].Side)
-			}
-			b.next() // not granted yet
-			b.give(Input{Read: &Read{Side: Target, Err: gone}})
-			b.wants()
-			next, err := b.rec[Target].Grant(b.rec[Source], Stamp{99, "m0", "x"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			b.rec[Target] = next
-			b.tick(acrossEvery)
-			b.ends(true, "granted by m0")
-		})
-	}
-}
-
-// TestMoverAsksInVain has the answer about the taker come when the grant is on its
-// way already: it is written again, and the first one found.
-func TestMoverAsksInVain(t *testing.T) {
-	b := newBench(t).to(confirming)
-	late := b.read(Target)
-	b.to(granting)
-	b.give(Input{Read: late})
-	b.wants(DoWrite, DoRead)
-	slices.Reverse(b.todo)
-	b.ends(true, "")
-}
-
 func TestResume(t *testing.T) {
 	committed, offered := stands(t, Source, Committed, Offered)
 	b := newBench(t)

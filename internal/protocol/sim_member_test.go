@@ -308,6 +308,7 @@ func (sm *simMember) wish() {
 	}
 	sm.wishing = true
 	sm.w.stats.Wishes++
+	obeyed := sm.m.Record(giver)
 	sm.readBoth(giver, func(roll []Entry, a, b *Written) {
 		sm.after(sm.w.between(20*time.Millisecond, 300*time.Millisecond), func() { sm.wishing = false })
 		if a == nil {
@@ -323,12 +324,12 @@ func (sm *simMember) wish() {
 		var ok bool
 		switch want {
 		case WishEnd:
-			if !a.Current.Same(sm.m.Record(giver)) {
+			if !a.Current.Same(obeyed) {
 				return
 			}
 			ch, ok = Resolve(a.Current, a.RunID, taker, stamp)
 		case WishOpen:
-			if mv := sm.m.Record(giver).Move; force && (mv == nil || !a.Current.At(mv.ID, Committed)) {
+			if mv := obeyed.Move; force && (mv == nil || !a.Current.At(mv.ID, Committed)) {
 				force = false // it is another move now
 			}
 			if taker != nil {
