@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -38,7 +39,7 @@ type socket struct {
 // A seat is a topic that a socket follows, or is about to.
 type seat struct {
 	part   *partition
-	f      *follow // nil until it is there
+	f      atomic.Pointer[follow] // nil until it is there
 	cancel context.CancelFunc
 }
 
@@ -65,8 +66,8 @@ func (c *socket) serve(ctx context.Context, ws *websocket.Conn) {
 	c.topics = nil
 	c.mu.Unlock()
 	for _, at := range topics {
-		if at.f != nil {
-			c.h.unfollow(at.f)
+		if f := at.f.Load(); f != nil {
+			c.h.unfollow(f)
 		}
 	}
 	c.h.meter.closed[c.why.name].Inc()
@@ -181,7 +182,7 @@ func (c *socket) begin(ctx context.Context, at *seat, topic, since string) (reas
 		go c.h.unfollow(f) // takes other locks, and ends at once
 		return ""
 	}
-	at.f = f
+	at.f.Store(f)
 	c.notes = append(c.notes, wire{Event: evSubscribed, Topic: topic, Pos: pos}.encode())
 	c.dirty = append(c.dirty, f)
 	c.poke()
@@ -205,7 +206,7 @@ func (c *socket) drop(topic string, at *seat, say wire) {
 	if mine {
 		delete(c.topics, topic)
 	}
-	f := at.f
+	f := at.f.Load()
 	c.mu.Unlock()
 	if !mine {
 		return

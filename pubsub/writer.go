@@ -68,7 +68,7 @@ func (c *socket) tellAge(told *time.Time) time.Duration {
 	silence := c.h.opt.Silence
 	bad, age := false, time.Duration(0)
 	for _, at := range c.seats() {
-		if at.part.deaf.Load() || at.f != nil && at.f.t.degraded() {
+		if f := at.f.Load(); at.part.deaf.Load() || f != nil && f.t.degraded() {
 			bad, age = true, max(age, c.h.age(at.part))
 		}
 	}
@@ -191,7 +191,7 @@ func (c *socket) recheck(ctx context.Context) {
 		return
 	}
 	for topic, at := range c.seats() {
-		if at.f != nil && errors.Is(c.s.o.Authorize(ctx, c.peer, topic), ErrDenied) {
+		if at.f.Load() != nil && errors.Is(c.s.o.Authorize(ctx, c.peer, topic), ErrDenied) {
 			c.drop(topic, at, wire{Event: evDenied, Topic: topic, Reason: "forbidden"})
 		}
 	}
