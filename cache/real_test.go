@@ -87,7 +87,8 @@ func remembers(t *testing.T, c *Cache[truck], d *database, id string, miles int)
 }
 
 // TestRestartEmpty kills a server that keeps nothing, and starts it again: the
-// database is not asked for what is in memory, neither meanwhile nor afterwards.
+// database is not asked for what is in memory, neither meanwhile nor afterwards. Some
+// few may be: an entry whose own filling is told of only now is in doubt.
 func TestRestartEmpty(t *testing.T) {
 	t.Parallel()
 	srv, d := redistest.Standalone(t, redistest.Options{}), newDatabase(100)
@@ -105,15 +106,16 @@ func TestRestartEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.calls.Store(0)
+	doubtful := int64(0)
 	for i := range 100 {
-		if id := fmt.Sprint(i); id != gone {
-			if m := gets(t, c, d, id, i); m.Source != FromMemory {
-				t.Errorf("got %s from %v; want memory", id, m.Source)
-			}
+		if id := fmt.Sprint(i); id != gone && gets(t, c, d, id, i).Source != FromMemory {
+			doubtful++
 		}
 	}
 	gets(t, c, d, gone, 1000) // was invalidated, and not loaded since
-	d.asked(t, 1)
+	if asked := d.calls.Load(); asked > 1+doubtful || doubtful > 5 {
+		t.Fatalf("the database was asked %d times, and %d entries were in doubt; want 5 at most", asked, doubtful)
+	}
 	if err := srv.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +125,9 @@ func TestRestartEmpty(t *testing.T) {
 		}
 	}
 	remembers(t, c, d, gone, 1000)
-	d.asked(t, 1)
+	if asked := d.calls.Load(); asked > 2+2*doubtful {
+		t.Errorf("the database was asked %d times; want none anew but those in doubt", asked)
+	}
 	_, fresh := onServer(t, srv)
 	for i := range 100 {
 		if id := fmt.Sprint(i); id != gone {
