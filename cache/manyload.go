@@ -78,7 +78,7 @@ type part struct {
 // only then: who waits holds up nobody.
 func (m *many) obtain(ctx context.Context, ids []string, redis bool) (map[string]answer, error) {
 	parts := make([]part, len(ids))
-	each(parts, func(i int) error { parts[i] = m.claim(ctx, ids[i], redis); return nil })
+	_ = each(parts, func(i int) error { parts[i] = m.claim(ctx, ids[i], redis); return nil })
 	all, err := m.loadParts(ctx, parts)
 	var mu sync.Mutex
 	waited := each(parts, func(i int) error {

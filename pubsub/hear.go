@@ -43,10 +43,10 @@ func (h *Hub) hear(p *partition, frame string) {
 	}
 	f := t.arrive(m)
 	h.meter.fates[f].Inc()
-	switch {
-	case f == tooSoon:
+	switch f {
+	case tooSoon:
 		h.miss(t)
-	case f == taken:
+	case taken:
 		h.meter.delay.Observe(max(time.Since(time.UnixMilli(m.at)).Seconds(), 0))
 	}
 }

@@ -44,7 +44,7 @@ type figuresCollector struct {
 // A look is what Redis said, and when.
 type look struct {
 	at    time.Time
-	infos []QueueInfo
+	infos []Info
 	err   error
 }
 
@@ -89,7 +89,7 @@ func (f *figuresCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (f *figuresCollector) look() ([]QueueInfo, error) {
+func (f *figuresCollector) look() ([]Info, error) {
 	x, _, _ := f.flight.Do("", func() (any, error) {
 		if last := f.last.Load(); last != nil && time.Since(last.at) < figuresFor {
 			return last, nil

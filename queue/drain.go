@@ -48,7 +48,7 @@ func (c *Client) elsewhere(ctx context.Context, calls []*call) error {
 // in between. Then it may be taken out of Options.Old and Config.Old. quiet must be
 // longer than the pauses of whoever may still enqueue there. It returns the figures
 // of the queues at the end, and ErrNotDrained if they prove the contrary.
-func Drained(ctx context.Context, old redis.UniversalClient, quiet time.Duration) ([]QueueInfo, error) {
+func Drained(ctx context.Context, old redis.UniversalClient, quiet time.Duration) ([]Info, error) {
 	before, err := empty(ctx, old)
 	if err != nil {
 		return before, err
@@ -63,7 +63,7 @@ func Drained(ctx context.Context, old redis.UniversalClient, quiet time.Duration
 		return after, err
 	}
 	for _, q := range after {
-		i := slices.IndexFunc(before, func(b QueueInfo) bool { return b.Name == q.Name })
+		i := slices.IndexFunc(before, func(b Info) bool { return b.Name == q.Name })
 		if i < 0 || before[i].Processed != q.Processed || before[i].Archived != q.Archived {
 			return after, fmt.Errorf("%w: queue %s was worked on meanwhile: somebody enqueues there", ErrNotDrained, q.Name)
 		}
@@ -72,7 +72,7 @@ func Drained(ctx context.Context, old redis.UniversalClient, quiet time.Duration
 }
 
 // empty returns the figures of queues of which none has jobs to run.
-func empty(ctx context.Context, c redis.UniversalClient) ([]QueueInfo, error) {
+func empty(ctx context.Context, c redis.UniversalClient) ([]Info, error) {
 	infos, err := queues(ctx, c)
 	if err != nil {
 		return nil, err

@@ -62,7 +62,7 @@ func settled(t *testing.T, c *Client, job Receipt, retained bool) {
 	}
 }
 
-func only(t *testing.T, c *Client) QueueInfo {
+func only(t *testing.T, c *Client) Info {
 	t.Helper()
 	infos, err := c.Queues(t.Context())
 	if err != nil || len(infos) != 1 {

@@ -40,8 +40,13 @@ type JobInfo struct {
 // length.
 type Secret []byte
 
-func (s Secret) String() string       { return fmt.Sprintf("[%d bytes]", len(s)) }
-func (s Secret) GoString() string     { return s.String() }
+// String tells the length.
+func (s Secret) String() string { return fmt.Sprintf("[%d bytes]", len(s)) }
+
+// GoString does too.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue does too.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // maxPage is how many jobs List returns at most.

@@ -110,7 +110,7 @@ func (j *Job[T]) entry(v T, opts []Option) (*entry, error) {
 		return nil, err
 	}
 	e := &entry{settings: s, name: j.name, payload: payload, nonce: newNonce()}
-	e.settings.id = e.identity()
+	e.id = e.identity()
 	return e, nil
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -232,12 +231,6 @@ func isScript(cmd redis.Cmder, want role) bool {
 		keys = append(keys, fmt.Sprint(a))
 	}
 	return roleOf(keys) == want
-}
-
-// isEnqueue tells the script by which asynq enqueues.
-func isEnqueue(cmd redis.Cmder) bool {
-	name, args := cmd.Name(), cmd.Args()
-	return (name == "evalsha" || name == "eval") && len(args) > 4 && strings.Contains(fmt.Sprint(args[3]), "}:t:") && fmt.Sprint(args[2]) == "2"
 }
 
 // A book takes logs.

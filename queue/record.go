@@ -44,7 +44,7 @@ func newRecorder() *recorder {
 	return &recorder{asynq: asynq.NewClientFromRedisClient(t), tape: t}
 }
 
-func (r *recorder) close() error { return r.tape.UniversalClient.Close() }
+func (r *recorder) close() error { return r.tape.Close() }
 
 // record returns the call for a job.
 func (r *recorder) record(ctx context.Context, e *entry) (*call, error) {

@@ -19,8 +19,8 @@ var statsScript = redis.NewScript(statsLua)
 // for an order of magnitude.
 const weighed = 5
 
-// A QueueInfo has the figures of a queue at a moment.
-type QueueInfo struct {
+// An Info has the figures of a queue at a moment.
+type Info struct {
 	Name        string        `json:"name"`
 	Pending     int64         `json:"pending"`   // may be run now
 	Active      int64         `json:"active"`    // are run
@@ -39,21 +39,21 @@ type QueueInfo struct {
 }
 
 // Left is how many jobs have yet to be run, or are.
-func (q QueueInfo) Left() int64 { return q.Pending + q.Active + q.Scheduled + q.Retry + q.Aggregating }
+func (q Info) Left() int64 { return q.Pending + q.Active + q.Scheduled + q.Retry + q.Aggregating }
 
 // Queues returns the figures of every queue, by name. It costs two round trips
 // whatever the number of queues and jobs.
-func (c *Client) Queues(ctx context.Context) ([]QueueInfo, error) {
+func (c *Client) Queues(ctx context.Context) ([]Info, error) {
 	return queues(ctx, c.redis)
 }
 
-func queues(ctx context.Context, c redis.UniversalClient) ([]QueueInfo, error) {
+func queues(ctx context.Context, c redis.UniversalClient) ([]Info, error) {
 	names, err := c.SMembers(ctx, allQueues).Result()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	slices.Sort(names)
-	infos := make([]QueueInfo, 0, len(names))
+	infos := make([]Info, 0, len(names))
 	if len(names) == 0 {
 		return infos, nil
 	}
@@ -82,7 +82,7 @@ func queues(ctx context.Context, c redis.UniversalClient) ([]QueueInfo, error) {
 	return infos, nil
 }
 
-func statsOf(ctx context.Context, c redis.Scripter, queue string) (QueueInfo, error) {
+func statsOf(ctx context.Context, c redis.Scripter, queue string) (Info, error) {
 	return readStats(queue, statsScript.Run(ctx, c, statsKeys(queue), statsArgs(queue)...))
 }
 
@@ -97,15 +97,15 @@ func statsKeys(queue string) (keys []string) {
 
 func statsArgs(queue string) []any { return []any{taskKey(queue, ""), queueKey(queue, "g:"), weighed} }
 
-func readStats(queue string, cmd *redis.Cmd) (QueueInfo, error) {
+func readStats(queue string, cmd *redis.Cmd) (Info, error) {
 	n, err := cmd.Int64Slice()
 	if err != nil {
-		return QueueInfo{}, fmt.Errorf("%w: figures of %s: %w", ErrUnavailable, queue, err)
+		return Info{}, fmt.Errorf("%w: figures of %s: %w", ErrUnavailable, queue, err)
 	}
 	if len(n) != 14 {
-		return QueueInfo{}, fmt.Errorf("%w: figures of %s: a reply of another form", ErrUnavailable, queue)
+		return Info{}, fmt.Errorf("%w: figures of %s: a reply of another form", ErrUnavailable, queue)
 	}
-	return QueueInfo{Name: queue, Pending: n[0], Active: n[1], Scheduled: n[2], Retry: n[3], Archived: n[4], Completed: n[5],
+	return Info{Name: queue, Pending: n[0], Active: n[1], Scheduled: n[2], Retry: n[3], Archived: n[4], Completed: n[5],
 		Aggregating: n[6], Paused: n[7] > 0, Processed: n[8], Failed: n[9], Today: n[10], FailedToday: n[11],
 		Latency: time.Duration(n[12]) * time.Millisecond, Memory: n[13]}, nil
 }

@@ -113,10 +113,10 @@ func (c *crowd) ride() (stop func()) {
 					return
 				case <-time.After(2 * time.Millisecond):
 				}
-				switch n := rand.IntN(100); {
-				case n == 0:
+				switch n := rand.IntN(100); n {
+				case 0:
 					c.board()
-				case n == 1:
+				case 1:
 					c.leave(c.pick())
 				default:
 					c.visit(c.pick(), n < 6)

@@ -127,7 +127,7 @@ func (m *Manager) begin(ctx context.Context, id hash, r record, s span) (rec *re
 	case errors.Is(err, ErrUnavailable) && kept: // restored from there when Redis is back
 		now := time.Now()
 		r.created, r.ends = now.Add(-s.age).UnixMilli(), now.Add(s.left).UnixMilli()
-		rec, err = &r, nil
+		rec = &r
 	case errors.Is(err, errGone):
 		m.scrap(ctx, id)
 		return nil, false, fmt.Errorf("%w: all sessions of the user were revoked", ErrConflict)

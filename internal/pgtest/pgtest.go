@@ -111,7 +111,7 @@ func answers(dsn string) (err error) {
 	if err != nil {
 		return err
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	for until := time.Now().Add(startWithin); ; time.Sleep(50 * time.Millisecond) {
 		if err = db.Ping(); err == nil || time.Now().After(until) {
 			break

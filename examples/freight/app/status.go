@@ -14,19 +14,19 @@ import (
 // A Status is how the app is, for its engineers. It holds names of users, and no
 // secrets.
 type Status struct {
-	At        time.Time         `json:"at"`
-	Began     time.Time         `json:"began"`
-	Database  string            `json:"database"` // "ok", or what is wrong
-	Phase     string            `json:"phase"`    // of the migration
-	Migrating bool              `json:"migrating"`
-	Sides     []Side            `json:"sides"`
-	Workloads []Workload        `json:"workloads"`
-	Queues    []queue.QueueInfo `json:"queues"`
-	Connected []Guest           `json:"connected"`
-	Sockets   int               `json:"sockets"`
-	Trucks    int               `json:"trucks"`
-	Waiting   int               `json:"waiting"` // positions that were not published yet
-	Events    []Event           `json:"events"`  // the newest first
+	At        time.Time    `json:"at"`
+	Began     time.Time    `json:"began"`
+	Database  string       `json:"database"` // "ok", or what is wrong
+	Phase     string       `json:"phase"`    // of the migration
+	Migrating bool         `json:"migrating"`
+	Sides     []Side       `json:"sides"`
+	Workloads []Workload   `json:"workloads"`
+	Queues    []queue.Info `json:"queues"`
+	Connected []Guest      `json:"connected"`
+	Sockets   int          `json:"sockets"`
+	Trucks    int          `json:"trucks"`
+	Waiting   int          `json:"waiting"` // positions that were not published yet
+	Events    []Event      `json:"events"`  // the newest first
 }
 
 // A Side is one Redis.
