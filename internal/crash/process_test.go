@@ -27,12 +27,13 @@ type process struct {
 
 	mu   sync.Mutex
 	said map[string]string // the last line of each word
+	news chan struct{}     // closed when there is another
 }
 
 // start runs a role. Its clean-up kills what is left of it, even if it is stopped.
 func start(t *testing.T, role, who string, envs ...map[string]string) *process {
 	t.Helper()
-	p := &process{t: t, who: who, cmd: exec.Command(os.Args[0]), over: make(chan struct{}), said: map[string]string{}}
+	p := &process{t: t, who: who, cmd: exec.Command(os.Args[0]), over: make(chan struct{}), said: map[string]string{}, news: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), roleVar+"="+role)
 	for _, env := range envs {
 		for name, value := range env {
@@ -75,10 +76,16 @@ func (p *process) listen(r io.Reader) {
 			logLine(p.t, p.who+": "+lines.Text())
 			continue
 		}
-		p.mu.Lock()
-		p.said[word] = rest
-		p.mu.Unlock()
+		p.say(word, rest)
 	}
+}
+
+func (p *process) say(word, rest string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.said[word] = rest
+	close(p.news)
+	p.news = make(chan struct{})
 }
 
 // words are what a process says of its state.
@@ -95,23 +102,24 @@ func (p *process) last(word string) (string, bool) {
 // await waits until a word was said, and returns what followed it.
 func (p *process) await(word string) string {
 	p.t.Helper()
-	deadline := time.Now().Add(within)
+	late := time.After(within)
 	for {
+		p.mu.Lock()
+		news := p.news
+		p.mu.Unlock()
 		if text, ok := p.last(word); ok {
 			return text
 		}
 		select {
+		case <-news:
 		case <-p.over:
 			if text, ok := p.last(word); ok {
 				return text
 			}
 			p.t.Fatalf("%s has ended (%v) and never said %q", p.who, p.err, word)
-		default:
-		}
-		if time.Now().After(deadline) {
+		case <-late:
 			p.t.Fatalf("%s has not said %q within %v", p.who, word, within)
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 
