@@ -17,6 +17,12 @@ const (
 	// that a member's message was lost.
 	tickEvery = 10 * time.Millisecond
 
+	// A roll that has not come to what is waited for in rollSoon is looked at each
+	// rollEvery, and when a message comes: a member that is silent is waited for for
+	// sixteen seconds.
+	rollSoon  = time.Second
+	rollEvery = 100 * time.Millisecond
+
 	// leaveFor is how long a move that is decided is carried on after its caller
 	// has gone. Members end it if that is not enough.
 	leaveFor = 2 * protocol.SilentFor
@@ -35,9 +41,11 @@ type driver struct {
 	events chan event
 	wg     sync.WaitGroup
 
-	rollSeq   uint64 // of the last DoRoll
-	rolling   bool   // the roll is being read
-	rollAgain bool   // and must be read once more after that
+	rollSeq   uint64    // of the last DoRoll
+	rollAsked time.Time // when that was
+	rollRead  time.Time // when it was last begun to be read
+	rolling   bool      // the roll is being read
+	rollAgain bool      // and must be read once more after that
 	endProof  context.CancelFunc
 	paused    bool // the sync is held off
 	began     time.Time
@@ -148,7 +156,9 @@ func (d *driver) take(ctx context.Context, ev event) {
 
 // tick looks at what nobody tells: the roll, and how much is dirty.
 func (d *driver) tick(ctx context.Context) (in protocol.Input) {
-	d.look(ctx)
+	if time.Since(d.rollAsked) < rollSoon || time.Since(d.rollRead) >= rollEvery {
+		d.look(ctx)
+	}
 	if w := d.doing(); w != d.said {
 		d.said = w
 		d.t.c.report("move", "%s", w)
@@ -177,7 +187,7 @@ func (d *driver) look(ctx context.Context) {
 	if d.rollAgain = d.rolling; d.rolling {
 		return
 	}
-	d.rolling = true
+	d.rolling, d.rollRead = true, time.Now()
 	seq := d.rollSeq
 	d.wg.Go(func() { d.roll(ctx, seq) })
 }
@@ -221,7 +231,7 @@ func (d *driver) do(ctx context.Context, outs []protocol.Output) *protocol.MoveE
 		case protocol.DoRead:
 			d.wg.Go(func() { d.read(ctx, o.Side) })
 		case protocol.DoRoll:
-			d.rollSeq = o.Seq
+			d.rollSeq, d.rollAsked = o.Seq, time.Now()
 			d.look(ctx)
 		case protocol.DoFence:
 			d.wg.Go(func() { d.fence(ctx, o.Member) })
