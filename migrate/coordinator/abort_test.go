@@ -23,7 +23,7 @@ func TestAbort(t *testing.T) {
 			t.Parallel()
 			s := pair(t)
 			seed(t, s.source, 50)
-			a := startApp(t, s, 2, 40)
+			a := startApp(t, s, 2, 20)
 			var tm *term
 			k := &killer{stage: stage, act: func() {
 				tm.syncer.gap(protocol.Target, feed.Gap{Err: errors.New("a test breaks it")})
@@ -64,7 +64,7 @@ func TestAbort(t *testing.T) {
 func TestAbortedWayBack(t *testing.T) {
 	t.Parallel()
 	s := pair(t)
-	startApp(t, s, 2, 50)
+	startApp(t, s, 2, 20)
 	startShadow(t, s)
 	if err := cutOrDone(t, coordinate(t, s)); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func alone(o *Options) { o.NoMembers = true }
 func TestCheckFindsNothing(t *testing.T) {
 	t.Parallel() // it mostly waits for beats
 	_, _, s := twoServers(t, nil, nil)
-	startApp(t, s, 2, 50)
+	startApp(t, s, 2, 20)
 	c := coordinate(t, s)
 	eventually(t, func() bool { return len(c.members(t)) == 2 })
 	r := checked(t, c)

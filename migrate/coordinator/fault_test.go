@@ -23,14 +23,15 @@ func TestTargetFailover(t *testing.T) {
 			if testing.Short() {
 				t.Skip("needs a real server")
 			}
+			t.Parallel() // it mostly waits
 			set := start(t)
 			s := sides{config(t, redistest.Standalone(t, redistest.Options{})), config(t, set)}
 			seed(t, s.source, 300)
-			a := startApp(t, s, 2, 80)
+			a := startApp(t, s, 2, 40)
 			c := coordinate(t, s)
 			shadowing(t, c)
 			waitShadow(t, c)
-			for range 5 { // Sentinels that have just met elect nobody
+			for range 3 { // Sentinels that have just met elect nobody
 				redistest.Eventually(t, 20*time.Second, moreWrites(a))
 			}
 			gap := feedGeneration(c, protocol.Target)
@@ -81,7 +82,7 @@ func TestTargetDies(t *testing.T) {
 	dst := redistest.Standalone(t, redistest.Options{})
 	s := sides{config(t, redistest.Standalone(t, redistest.Options{})), config(t, dst)}
 	seed(t, s.source, 300)
-	a := startApp(t, s, 2, 80)
+	a := startApp(t, s, 2, 40)
 	c := coordinate(t, s)
 	shadowing(t, c)
 	waitShadow(t, c)

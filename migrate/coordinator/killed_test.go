@@ -83,7 +83,7 @@ func TestStoppedCoordinator(t *testing.T) {
 	t.Parallel()
 	s, env := pairEnv(t)
 	seed(t, s.source, 50)
-	a := startApp(t, s, 2, 60)
+	a := startApp(t, s, 2, 30)
 	startShadow(t, s)
 	old := coordinatorProcess(t, env, protocol.Held)
 	next := coordinate(t, s)

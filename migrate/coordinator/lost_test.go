@@ -21,7 +21,7 @@ func TestSourceLost(t *testing.T) {
 	src := redistest.Standalone(t, redistest.Options{})
 	s := sides{config(t, src), config(t, redistest.Standalone(t, redistest.Options{}))}
 	seed(t, s.source, 50)
-	startApp(t, s, 1, 50)
+	startApp(t, s, 1, 20)
 	c := coordinate(t, s)
 	stop := shadowing(t, c)
 	waitShadow(t, c)

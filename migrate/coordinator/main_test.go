@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	}
 	flag.Parse()
 	// Most of the parallel tests wait out a lease, and use little of a core.
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "12"); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -62,7 +62,7 @@ func beMember(path string) int {
 		return 1
 	}
 	fmt.Println("running")
-	load.Run(ctx, c, j, load.Options{Member: "child", Workers: 4, Rate: 200})
+	load.Run(ctx, c, j, load.Options{Member: "child", Workers: 4, Rate: 60})
 	if err := j.Close(); err != nil {
 		fmt.Println(err)
 		return 1

@@ -12,7 +12,7 @@ import (
 // mostMemory bounds a process, whatever the number of keys.
 func mostMemory() int64 {
 	if raceOn { // the detector keeps shadows of its own
-		return 1 << 30
+		return 256 << 20
 	}
 	return 200 << 20
 }
@@ -21,9 +21,13 @@ func mostMemory() int64 {
 // frozen while it writes as many. With LONG=1 there are a million.
 func TestMemory(t *testing.T) {
 	n := 30_000
-	if long() {
+	switch {
+	case long():
 		n = 1_000_000
-	} else {
+	case raceOn:
+		n = 10_000
+	}
+	if !long() {
 		t.Parallel()
 	}
 	t.Run("coordinator", func(t *testing.T) {

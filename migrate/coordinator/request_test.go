@@ -28,7 +28,7 @@ func TestHandOver(t *testing.T) {
 	t.Parallel()
 	s := pair(t)
 	seed(t, s.source, 100)
-	a := startApp(t, s, 2, 60)
+	a := startApp(t, s, 2, 30)
 	shadow := coordinate(t, s)
 	shadowing(t, shadow)
 	waitShadow(t, shadow)

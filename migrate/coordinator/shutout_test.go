@@ -29,7 +29,7 @@ func TestWriterShutOut(t *testing.T) {
 			redistest.Do(t, n, "ACL", "SETUSER", "legacy", "on", ">secret", "~*", "&*", "+@all")
 		}
 	}
-	a := startApp(t, s, 2, 50)
+	a := startApp(t, s, 2, 20)
 	c := coordinate(t, s)
 	shadowing(t, c)
 	waitShadow(t, c)

@@ -19,7 +19,7 @@ func TestFrozenMember(t *testing.T) {
 	s, env := pairEnv(t)
 	seed(t, s.source, 50)
 	ch := startChild(t, env)
-	a := startApp(t, s, 1, 100)
+	a := startApp(t, s, 1, 50)
 	c := coordinate(t, s)
 	stop := shadowing(t, c)
 	waitShadow(t, c)

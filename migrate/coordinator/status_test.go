@@ -19,7 +19,7 @@ func TestStatus(t *testing.T) {
 	if st.Phase != protocol.Off || st.Coordinator != nil || len(st.NextSteps) == 0 {
 		t.Errorf("before: got %+v; want off, nobody leading, and a next step", st)
 	}
-	startApp(t, s, 2, 50)
+	startApp(t, s, 2, 20)
 	c := coordinate(t, s)
 	stop := shadowing(t, c)
 	waitShadow(t, c)
