@@ -165,7 +165,10 @@ func (w *world) changed(side Side, old, rec Record) {
 		w.committed[rec.Move.ID] = true
 	}
 	if stage == Granted && !old.At(rec.Move.ID, Granted) && rec.Epoch > old.Epoch {
-		w.granted(side.Other(), w.beforeCommit(side, rec.Move))
+		if !w.grants[rec.Move.ID] { // else a failover forgot the grant, and the taker has gone on meanwhile
+			w.granted(side.Other(), w.beforeCommit(side, rec.Move))
+		}
+		w.grants[rec.Move.ID] = true
 	}
 	for _, sm := range w.members {
 		if w.t >= sm.unheard && w.chance(0.9) { // nudges are lost now and then

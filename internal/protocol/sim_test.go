@@ -113,7 +113,7 @@ func (s stats) lacks(seeds int) string {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), cutsBefore: map[string]map[string]int{}, committed: map[string]bool{}}
+	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), cutsBefore: map[string]map[string]int{}, committed: map[string]bool{}, grants: map[string]bool{}}
 	w.makePlan()
 	for i, slot := range []int{500, 3000, 3001, 7000, 9000, 16000, 12000, 1000} {
 		k := key{name: fmt.Sprintf("k%d", i), workload: []string{"w", "w", "w", "w", "w", "v", "w", "v"}[i], slot: slot, shard: 1, set: i%2 == 1}

@@ -38,6 +38,7 @@ type world struct {
 
 	cutsBefore map[string]map[string]int // by move
 	committed  map[string]bool           // by move
+	grants     map[string]bool           // by move
 	touched    uint16                    // keys of which the invariants may say something new
 
 	failure string
