@@ -207,7 +207,7 @@ func (d *demo) readBack(ctx context.Context) error {
 		return fmt.Errorf("demo: read back: %w", err)
 	}
 	v := d.result.Verdict
-	d.screen.say("   → %s acknowledged, %s a second: %d lost, %d invented, %d stale of %s reads; the app was shown %d kinds of error; its slowest write took %.0f ms",
-		grouped(v.Acknowledged), grouped(int64(d.result.WritesPerS)), v.Lost, v.Invented, v.Stale, grouped(v.Reads), len(v.Errors), v.LongestMS)
+	d.screen.say("   → %s acknowledged, %s a second: %d lost, %d invented, %d doubled, %d stale of %s reads; the app was shown %d kinds of error; its slowest write took %.0f ms",
+		grouped(v.Acknowledged), grouped(int64(d.result.WritesPerS)), v.Lost, v.Invented, v.Doubled, v.Stale, grouped(v.Reads), len(v.Errors), v.LongestMS)
 	return nil
 }

@@ -77,6 +77,7 @@ func TestDemoVerdict(t *testing.T) {
 	for name, spoil := range map[string]func(*demoResult){
 		"a lost write":             func(r *demoResult) { r.Verdict.Lost = 1 },
 		"an invented one":          func(r *demoResult) { r.Verdict.Invented = 1 },
+		"a doubled one":            func(r *demoResult) { r.Verdict.Doubled = 1 },
 		"a stale read":             func(r *demoResult) { r.Verdict.Stale = 1 },
 		"an expiry that is gone":   func(r *demoResult) { r.Verdict.Immortal = 1 },
 		"an error shown":           func(r *demoResult) { r.Verdict.Errors = map[string]int64{"boom": 2} },

@@ -85,6 +85,6 @@ func (r *result) check(rep history.Report) {
 func (r *result) load(v load.Verdict) {
 	r.acknowledged += v.Acknowledged
 	r.lost += v.Lost
-	r.wild += v.Invented + v.Stale + v.Immortal
+	r.wild += v.Invented + v.Doubled + v.Stale + v.Immortal
 	r.wrong = append(r.wrong, v.Samples...)
 }

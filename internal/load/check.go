@@ -13,7 +13,8 @@ import (
 type Verdict struct {
 	Acknowledged int64            `json:"acknowledged"`
 	Lost         int64            `json:"lost"`     // acknowledged, and not there
-	Invented     int64            `json:"invented"` // there, or there twice, and nobody wrote it
+	Invented     int64            `json:"invented"` // there, and nobody wrote it
+	Doubled      int64            `json:"doubled"`  // there, or counted, more often than it was written: a client has sent it again
 	Stale        int64            `json:"stale"`    // reads that showed less than the reader had been told
 	Immortal     int64            `json:"immortal"` // keys that lost their expiry
 	Reads        int64            `json:"reads"`
@@ -22,8 +23,8 @@ type Verdict struct {
 	Samples      []string         `json:"samples,omitempty"` // some of what is wrong, in words
 }
 
-// OK reports whether nothing was lost, invented or stale.
-func (v Verdict) OK() bool { return v.Lost+v.Invented+v.Stale+v.Immortal == 0 }
+// OK reports whether nothing was lost, invented, doubled or stale.
+func (v Verdict) OK() bool { return v.Lost+v.Invented+v.Doubled+v.Stale+v.Immortal == 0 }
 
 func (v *Verdict) wrong(n *int64, by int64, format string, args ...any) {
 	if by <= 0 {
@@ -118,7 +119,7 @@ func (v *Verdict) compare(key string, acked, unknown, got []string) {
 		if have[el] == 0 {
 			v.wrong(&v.Lost, 1, "%s: %s was acknowledged and is not there", key, el)
 		}
-		v.wrong(&v.Invented, have[el]-1, "%s: %s is there %d times", key, el, have[el])
+		v.wrong(&v.Doubled, have[el]-1, "%s: %s is there %d times", key, el, have[el])
 		delete(have, el)
 	}
 	for _, el := range unknown {
@@ -140,7 +141,7 @@ func (v *Verdict) counter(ctx context.Context, c redis.UniversalClient, key stri
 	}
 	v.wrong(&v.Lost, want.Acked-got, "%s: is %d; %d were acknowledged", key, got, want.Acked)
 	if want.Unknown == 0 {
-		v.wrong(&v.Invented, got-want.Acked, "%s: is %d; only %d were acknowledged", key, got, want.Acked)
+		v.wrong(&v.Doubled, got-want.Acked, "%s: is %d; only %d were acknowledged", key, got, want.Acked)
 	}
 	return nil
 }
@@ -159,7 +160,7 @@ func (v *Verdict) queue(ctx context.Context, c redis.UniversalClient, key string
 		if seen[task] == 0 {
 			missing++
 		}
-		v.wrong(&v.Invented, seen[task]-1, "%s: task %s came %d times", key, task, seen[task])
+		v.wrong(&v.Doubled, seen[task]-1, "%s: task %s came %d times", key, task, seen[task])
 	}
 	// A pop without an answer may have taken one task each.
 	v.wrong(&v.Lost, missing-q.PopsUnknown, "%s: %d tasks were acknowledged and are nowhere", key, missing)
