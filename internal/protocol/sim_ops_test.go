@@ -132,6 +132,7 @@ func (o *op) send() {
 			if w.tracing {
 				w.log("%s writes %d to %s on the %v", sm.name, o.id, w.keys[k].name, o.side)
 			}
+			w.oracle.strays(o)
 			if w.keys[k].set {
 				c.n.set(k, c.n.sh.st.vals[k].with(o.id))
 			} else {

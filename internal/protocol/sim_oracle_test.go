@@ -19,7 +19,10 @@ type history struct {
 	known  *known   // elements of a set that must be there
 }
 
-type written struct{ inv, eff time.Duration }
+type written struct {
+	inv, eff time.Duration
+	stray    bool // see strays
+}
 
 // An effect says: at this time, a write had taken effect that was asked for at
 // inv or later.
@@ -34,14 +37,14 @@ func newOracle(w *world) oracle {
 	o := oracle{w: w, keys: make([]history, len(w.keys))}
 	for i := range o.keys {
 		o.keys[i].known = &known{}
-		o.keys[i].writes = []written{{-1, -1}} // 0 is no value
+		o.keys[i].writes = []written{{inv: -1, eff: -1}} // 0 is no value
 	}
 	return o
 }
 
 func (o *oracle) write(k int, inv time.Duration) int {
 	h := &o.keys[k]
-	h.writes = append(h.writes, written{inv, never})
+	h.writes = append(h.writes, written{inv: inv, eff: never})
 	return len(h.writes) - 1
 }
 
@@ -55,10 +58,19 @@ func (o *oracle) ack(op *op) {
 	o.took(op.key, op.id)
 }
 
+// strays marks a write that arrives after its sender has slept through its lease,
+// where kills reach nobody. Only a kill can stop it. It is never acknowledged, but
+// who reads on a giver that has committed may see it, and nobody after the grant.
+func (o *oracle) strays(op *op) {
+	if o.w.plan.deaf && !op.sm.m.Lease(op.side).Valid(op.sm.now()) {
+		o.keys[op.key].writes[op.id].stray = true
+	}
+}
+
 func (o *oracle) took(k, id int) {
 	h := &o.keys[k]
 	wr := &h.writes[id]
-	if wr.eff != never {
+	if wr.eff != never || wr.stray {
 		return
 	}
 	wr.eff = o.w.t
