@@ -142,3 +142,25 @@ func (k *kit) recovered(l *Limiter) {
 }
 
 func perMinute(n int64) []Policy { return []Policy{{Name: "per-minute", Limit: n, Per: time.Minute}} }
+
+// patient is a budget for a busy machine: here Redis is to decide.
+var patient = WithBudget(20 * time.Second)
+
+func onReal(t *testing.T, c redis.UniversalClient, p []Policy, opts ...Option) *Limiter {
+	t.Helper()
+	l, err := New(c, p, append([]Option{patient}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close(context.Background()) })
+	return l
+}
+
+func take(t *testing.T, l *Limiter, subject string, opts ...TakeOption) Decision {
+	t.Helper()
+	d, err := l.Take(t.Context(), subject, opts...)
+	if err != nil || d.Source == FromOutage {
+		t.Fatalf("got %+v, %v; want Redis to decide", d, err)
+	}
+	return d
+}

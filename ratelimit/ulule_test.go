@@ -3,14 +3,19 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"github.com/ulule/limiter/v3"
 	"github.com/ulule/limiter/v3/drivers/middleware/stdlib"
 	"github.com/ulule/limiter/v3/drivers/store/tests"
+
+	"github.com/transload/transload/internal/contract"
 )
 
 func TestUluleSuite(t *testing.T) {
@@ -101,4 +106,26 @@ func TestUluleMistakes(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestUluleTogether is ulule's suite of 500 at a time, 250,000 calls in all, which
+// leaves two cores no room for anything else.
+func TestUluleTogether(t *testing.T) {
+	if os.Getenv("LONG") == "" {
+		t.Skip("long: LONG=1 runs it")
+	}
+	contract.Modes(t, func(t *testing.T, c redis.UniversalClient) {
+		s, err := NewStore(c, Deny, patient, WithNamespace(hashed(contract.Name(t))))
+		must(t, err)
+		t.Cleanup(func() { _ = s.Close(context.Background()) })
+		tests.TestStoreConcurrentAccess(t, s)
+		if n := s.l.rules[0].counts[FromOutage][1].Load(); n > 0 {
+			t.Errorf("%d were decided without Redis", n)
+		}
+	})
+}
+
+func hashed(name string) string {
+	k := hash(name)
+	return fmt.Sprintf("%x", k[:])
 }
