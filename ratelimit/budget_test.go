@@ -32,6 +32,14 @@ func TestNoDecisionTakesLonger(t *testing.T) {
 		"a text that hangs":      {slow: map[string]time.Duration{"EVAL": ever}},
 		"each takes a while": {slow: map[string]time.Duration{
 			"HELLO": 20 * time.Millisecond, "EVALSHA": 20 * time.Millisecond, "EVAL": 20 * time.Millisecond}},
+		"a count that hangs": {
+			slow:   map[string]time.Duration{"ZADD": ever},
+			before: func(k *kit, l *Limiter) { k.take(l, "a") },
+		},
+		"what is given back takes a while": {
+			slow:   map[string]time.Duration{"ZADD": 30 * time.Millisecond, "EVALSHA": 30 * time.Millisecond},
+			before: func(k *kit, l *Limiter) { k.granted(l, "a", 100) },
+		},
 		"it must be told first": {
 			slow: map[string]time.Duration{"EVALSHA": 30 * time.Millisecond},
 			before: func(k *kit, l *Limiter) {

@@ -26,6 +26,13 @@
 // calls are, one policy and nothing else, has a script of its own (window.lua,
 // gcra.lua), which does the same with less.
 //
+// An instance that knows when a window ends, since it has asked in it before, takes a
+// single unit without a script, by ZADD XX INCR: that is as atomic, and where the
+// window is gone it counts nothing and makes no key, so that none is without an
+// expiry. What was over the limit is given back by window.lua. Between the two calls
+// others may see one unit more than there is, of a subject that has had its limit
+// anyway: only one that is refunded or reset in that moment is denied once too often.
+//
 // # When Redis does not answer
 //
 // A decision waits 50 ms for Redis ([WithBudget]), for all that it asks of it together

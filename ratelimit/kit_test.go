@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -88,8 +89,11 @@ func (f *fault) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 			<-ctx.Done()
 			return ctx.Err()
 		case broken:
-			if c, ok := cmd.(once); ok {
+			switch c := cmd.(type) {
+			case once:
 				c.SetVal([]int64{1})
+			case onceCount:
+				c.SetVal(0.5)
 			}
 			return nil
 		}
@@ -124,8 +128,19 @@ func (k *kit) granted(l *Limiter, subject string, n int) (allowed int) {
 // counted is what Redis has of a subject's first policy.
 func (k *kit) counted(l *Limiter, subject string) string {
 	k.t.Helper()
-	v, _ := k.mini.Get(l.key(subject, 0))
-	return v
+	if n, err := k.mini.ZScore(l.key(subject, 0), "n"); err == nil {
+		return strconv.FormatFloat(n, 'f', -1, 64)
+	}
+	return ""
+}
+
+// count has a subject's first policy, a window, count so many, without an expiry.
+func (k *kit) count(l *Limiter, subject string, n float64) {
+	k.t.Helper()
+	key := l.key(subject, 0)
+	k.mini.Del(key)
+	_, err := k.mini.ZAdd(key, n, "n")
+	must(k.t, err)
 }
 
 // key is where a subject's counter is.

@@ -15,9 +15,9 @@ for i = 1, n do
   local floor, left, owed = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
   if not first then owed = 0 end
   if ARGV[a] == 'w' then
-    local has = tonumber(redis.call('GET', key) or 0)
+    local has = tonumber(redis.call('ZSCORE', key, 'n') or 0)
     local used = math.max(has, floor) + owed
-    if used > has then redis.call('INCRBY', key, used - has) end
+    if used > has then redis.call('ZINCRBY', key, used - has, 'n') end
     local reset = redis.call('PTTL', key)
     if reset == -1 or reset > per then
       reset = left > 0 and math.min(left, per) or per

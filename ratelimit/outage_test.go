@@ -152,7 +152,7 @@ func TestLargerCountWins(t *testing.T) {
 		k.granted(l, "a", 90)
 		k.mode.Store(down)
 		_, _ = l.Peek(t.Context(), "a") // so that the fault is seen
-		must(t, k.mini.Set(l.key("a", 0), "40"))
+		k.count(l, "a", 40)
 		k.mini.SetTTL(l.key("a", 0), 30*time.Minute)
 		k.mini.Del(l.key("a", 1))
 		k.recovered(l)

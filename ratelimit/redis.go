@@ -24,6 +24,9 @@ var errReply = errors.New("malformed reply")
 // to know first.
 var errUnasked = errors.New("not asked")
 
+// errCounted means that Redis has counted, and not said what is to be said of it.
+var errCounted = errors.New("counted")
+
 var (
 	//go:embed window.lua
 	windowLua string
@@ -68,13 +71,19 @@ type once struct{ *redis.IntSliceCmd }
 // NoRetry tells go-redis, and the migrating client.
 func (once) NoRetry() bool { return true }
 
+// onceCount is once for ZADD.
+type onceCount struct{ *redis.FloatCmd }
+
+// NoRetry is once's.
+func (onceCount) NoRetry() bool { return true }
+
 // A call is a script with its arguments, and what became of it.
 type call struct {
 	to      processor
-	script  *script
+	script  *script // none: ZADD, which counts in a window if there is one
 	circuit int
 	again   bool  // by go-redis, which waits before it tries again what a server refuses
-	args    []any // as EVALSHA takes them; the first two are filled in by send
+	args    []any // whole, or as EVALSHA takes them: the first two are filled in by send
 	want    int   // elements of the reply
 	reply   []int64
 }
@@ -118,6 +127,9 @@ func refused(err error) bool {
 
 // send sends a script, and its text if the server asks for it.
 func (c *call) send(ctx context.Context) ([]int64, error) {
+	if c.script == nil {
+		return c.count(ctx)
+	}
 	c.args[0], c.args[1] = "evalsha", c.script.sha
 	reply, err := c.process(ctx, c.args)
 	if err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") {
@@ -134,6 +146,23 @@ func (c *call) send(ctx context.Context) ([]int64, error) {
 	return nil, err
 }
 
+// count sends ZADD, and answers as window.lua does, but for the time, which who counts
+// knows already: -1. Where there is no window there is no answer.
+func (c *call) count(ctx context.Context) ([]int64, error) {
+	cmd := redis.NewFloatCmd(ctx, c.args...)
+	err := c.to.Process(ctx, onceCount{cmd})
+	switch used := int64(cmd.Val()); {
+	case errors.Is(err, redis.Nil):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case used < 1 || float64(used) != cmd.Val():
+		return nil, fmt.Errorf("%w: want a count", errReply)
+	default:
+		return []int64{used, -1, 0}, nil
+	}
+}
+
 func (c *call) process(ctx context.Context, args []any) ([]int64, error) {
 	cmd := redis.NewIntSliceCmd(ctx, args...)
 	if c.again {
@@ -147,6 +176,9 @@ func (c *call) process(ctx context.Context, args []any) ([]int64, error) {
 // uncounted reports whether Redis has certainly not counted what ended with err: it
 // was never sent, or refused. A time-out says nothing.
 func uncounted(err error) bool {
+	if errors.Is(err, errCounted) {
+		return false
+	}
 	if refused(err) {
 		return true
 	}

@@ -9,9 +9,10 @@ if #KEYS > n and redis.call('DEL', KEYS[n + 1]) == 0 then return {0} end
 local now
 for i = 1, n do
   local a, key = 3 * i - 1, KEYS[i]
-  local has = tonumber(redis.call('GET', key) or 0)
-  if has > 0 and ARGV[a] == 'w' then
-    if has > cost then redis.call('DECRBY', key, cost) else redis.call('DEL', key) end
+  local window = ARGV[a] == 'w'
+  local has = tonumber((window and redis.call('ZSCORE', key, 'n') or not window and redis.call('GET', key)) or 0)
+  if has > 0 and window then
+    if has > cost then redis.call('ZINCRBY', key, -cost, 'n') else redis.call('DEL', key) end
   elseif has > 0 then
     if not now then
       local t = redis.call('TIME')

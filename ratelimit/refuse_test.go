@@ -40,7 +40,7 @@ func TestServerRefuses(t *testing.T) {
 				k.fleet(l)
 				k.granted(l, "a", 40)
 				k.hook(func(c *server.Peer, cmd string, _ ...string) bool {
-					if refuse := strings.HasPrefix(strings.ToUpper(cmd), "EVAL"); refuse {
+					if refuse := strings.HasPrefix(strings.ToUpper(cmd), "EVAL") || strings.EqualFold(cmd, "ZADD"); refuse {
 						c.WriteError(word)
 						return true
 					}

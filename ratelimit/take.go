@@ -210,18 +210,54 @@ func (r *rule) status(used int64, reset, retry time.Duration, denied bool) Statu
 	return Status{Policy: r.Name, Limit: r.most, Per: r.Per, Remaining: max(r.most-used, 0), ResetAfter: reset, RetryAfter: retry, Denied: denied}
 }
 
-// ask sends take.lua, or for what most calls are a shorter one.
+// ask sends take.lua, or for what most calls are something shorter.
 func (l *Limiter) ask(ctx context.Context, q *query, cost int64, known recollection) ([]int64, error) {
-	if len(q.rules) == 1 && q.request == "" && !q.always && cost > 0 && known.floors == nil {
-		r := q.rules[0]
-		args := append(append(q.keys(make([]any, 2, 8)), cost), r.short...)
-		if q.until > 0 {
-			args = append(args, 1)
+	if len(q.rules) == 1 && q.request == "" && cost > 0 && known.floors == nil {
+		if q.until > 0 && (cost == 1 || q.always) {
+			return l.count(ctx, q)
 		}
-		return l.run(ctx, &call{script: r.alone, circuit: q.circuit, args: args, want: 3})
+		if !q.always {
+			return l.askOne(ctx, q, 0)
+		}
 	}
 	args := q.all(q.keys(make([]any, 2, 8+8*len(q.rules))), cost, known.floors)
 	return l.run(ctx, &call{script: takeScript, circuit: q.circuit, again: q.request != "" || cost == 0, args: args, want: 3 * len(q.rules)})
+}
+
+// askOne asks one policy. counted is in how many ms the window ends in which the units
+// were counted already, 0 if they were not.
+func (l *Limiter) askOne(ctx context.Context, q *query, counted int64) ([]int64, error) {
+	r := q.rules[0]
+	args := append(append(q.keys(make([]any, 2, 8)), q.cost), r.short...)
+	if counted > 0 {
+		args = append(args, counted)
+	}
+	return l.run(ctx, &call{script: r.alone, circuit: q.circuit, args: args, want: 3})
+}
+
+// count counts in a window that is known, without a script, which costs a server five
+// times as much. What is too much is given back afterwards. That two who are both too
+// late see each other's unit meanwhile harms nobody, as each wants one: it would keep
+// who wants less than another from what is left.
+func (l *Limiter) count(ctx context.Context, q *query) ([]int64, error) {
+	ctx = l.budget.Within(ctx) // for both calls
+	reply, err := l.run(ctx, &call{circuit: q.circuit, args: []any{"zadd", q.first, "xx", "incr", q.cost, "n"}})
+	if err != nil || len(reply) > 0 && reply[0] <= q.rules[0].most {
+		return reply, err
+	}
+	left := max(q.until-l.now(), 0)/int64(time.Millisecond) + 1
+	switch {
+	case len(reply) == 0: // the window is over, or somebody has ended it
+		q.until = 0
+		return l.ask(ctx, q, q.cost, recollection{})
+	case q.always:
+		reply[2] = left
+	default:
+		if reply, err = l.askOne(ctx, q, left); err != nil {
+			err = fmt.Errorf("%w: %w", errCounted, err)
+		}
+	}
+	return reply, err
 }
 
 // all appends everything that take.lua may want to know.

@@ -1,6 +1,8 @@
 -- Takes so many units from every policy, or from none where one has too little left.
 --
--- KEYS: one for each policy; then, if a request is to be remembered, its own.
+-- KEYS: one for each policy: the only member of a sorted set, since ZADD can count in
+--   one without making it, or when all is free, in µs; then, if a request is to be
+--   remembered, its own.
 -- ARGV: units (0 only looks); for how long the request is remembered, in ms, 0 for
 --   not at all; "1" to count what is denied too; then six for each policy:
 --     kind ("w" a window, "g" GCRA), limit, period (w: ms, g: µs), burst,
@@ -20,12 +22,12 @@ for i = 1, n do
   if ARGV[a] == 'w' then
     local used
     if cost > 0 or floor > 0 then
-      used = redis.call('INCRBY', key, cost)
+      used = tonumber(redis.call('ZINCRBY', key, cost, 'n'))
       if used - cost < floor then
-        used = redis.call('INCRBY', key, floor + cost - used)
+        used = tonumber(redis.call('ZINCRBY', key, floor + cost - used, 'n'))
       end
     else
-      used = tonumber(redis.call('GET', key) or 0)
+      used = tonumber(redis.call('ZSCORE', key, 'n') or 0)
     end
     local reset = redis.call('PTTL', key)
     if reset == -1 or reset > per then -- new, or it would not end in time
@@ -70,7 +72,7 @@ if always or cost == 0 then return reply end
 for i = 1, n do
   if not tats[i] then -- given back
     local used = reply[3 * i - 2] - cost
-    if used > 0 then redis.call('DECRBY', KEYS[i], cost) else redis.call('DEL', KEYS[i]) end
+    if used > 0 then redis.call('ZINCRBY', KEYS[i], -cost, 'n') else redis.call('DEL', KEYS[i]) end
     reply[3 * i - 2] = used
   end
 end

@@ -3,10 +3,12 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -200,6 +202,57 @@ func TestAnotherWindow(t *testing.T) {
 	})
 }
 
+// TestCountsWithoutScript: who knows when a window ends asks for no script, until
+// there is too little left; then what was counted is given back.
+func TestCountsWithoutScript(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		var sent []string
+		k.hook(func(_ *server.Peer, cmd string, _ ...string) bool {
+			if cmd == "ZADD" || cmd == "EVALSHA" {
+				sent = append(sent, cmd)
+			}
+			return false
+		})
+		l := k.limiter(perMinute(5))
+		k.fleet(l)
+		k.take(l, "a")
+		sent = nil
+		if got := k.granted(l, "a", 6); got != 4 || !slices.Equal(sent, []string{"ZADD", "ZADD", "ZADD", "ZADD", "ZADD", "EVALSHA"}) {
+			t.Errorf("got %d allowed by %v; want 4 by a count each, and one given back", got, sent)
+		}
+		if got := k.counted(l, "a"); got != "5" {
+			t.Errorf("got %s counted; want what was allowed", got)
+		}
+	})
+}
+
+// TestGivingBackIsRefused: what Redis has counted is not told once more.
+func TestGivingBackIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		l, other := k.limiter(perMinute(5)), k.limiter(perMinute(5))
+		k.fleet(l, other)
+		k.take(l, "a")
+		k.granted(other, "a", 4)
+		k.hook(func(c *server.Peer, cmd string, _ ...string) bool {
+			refuse := cmd == "EVALSHA"
+			if refuse {
+				c.WriteError("LOADING Redis is loading the dataset in memory")
+			}
+			return refuse
+		})
+		d := k.take(l, "a")
+		if d.Source != FromOutage {
+			t.Fatalf("got %+v; want it decided without Redis", d)
+		}
+		k.mini.Server().SetPreHook(nil)
+		k.recovered(l)
+		k.take(l, "a")
+		if got := k.counted(l, "a"); got != "6" {
+			t.Errorf("got %s counted; want the 5, and the one that was not given back", got)
+		}
+	})
+}
+
 // TestRequestOfOtherPolicies: an id frees nobody of a policy that it was not taken
 // from.
 func TestRequestOfOtherPolicies(t *testing.T) {
@@ -226,7 +279,7 @@ func TestRequestOfOtherPolicies(t *testing.T) {
 func TestEveryKeyExpires(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		l := k.limiter([]Policy{{Name: "w", Limit: 5, Per: time.Minute}, {Name: "g", Limit: 5, Per: time.Minute, Algorithm: GCRA}})
-		must(t, k.mini.Set(l.key("a", 0), "5"))
+		k.count(l, "a", 5)
 		if k.take(l, "a").Allowed {
 			t.Error("over the limit: allowed")
 		}
