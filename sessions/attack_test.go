@@ -27,7 +27,7 @@ func TestFixation(t *testing.T) {
 	if a := attacker.visit(m); a.session == nil || a.session.User != "" || items(t, a.session) != "bait" {
 		t.Errorf("got %+v; want that the planted id never leads to the victim's session", a.session)
 	}
-	if victim.cookies["__Host-sid"].Value == attacker.cookies["__Host-sid"].Value {
+	if victim.Cookies["__Host-sid"].Value == attacker.Cookies["__Host-sid"].Value {
 		t.Error("got the planted id; want a new one")
 	}
 }
@@ -37,7 +37,7 @@ func TestInventedID(t *testing.T) {
 	m, s := mini(t)
 	b := newBrowser(t)
 	invented := base64.RawURLEncoding.EncodeToString(bytes.Repeat([]byte{7}, 32))
-	b.cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: invented}
+	b.Cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: invented}
 	b.is(m, Anonymous, "")
 	if _, err := b.logout(m); err != nil {
 		t.Fatal(err)
@@ -45,9 +45,9 @@ func TestInventedID(t *testing.T) {
 	if keys := s.Keys(); len(keys) != 0 {
 		t.Errorf("got keys %v; want that logouts with invented ids fill no memory", keys)
 	}
-	b.cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: invented}
+	b.Cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: invented}
 	b.login(m, "alice", cart{})
-	if b.cookies["__Host-sid"].Value == invented {
+	if b.Cookies["__Host-sid"].Value == invented {
 		t.Error("got the invented id; want a new one")
 	}
 }
@@ -58,7 +58,7 @@ func TestStolenHash(t *testing.T) {
 	m, s := mini(t, withKeys, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	b := newBrowser(t)
 	session := b.login(m, "alice", cart{})
-	id := b.cookies["__Host-sid"].Value
+	id := b.Cookies["__Host-sid"].Value
 	for _, key := range s.Keys() {
 		if strings.Contains(key, id) || strings.Contains(s.Dump(), id) {
 			t.Fatal("got the id on the server; want its hash alone")
@@ -66,7 +66,7 @@ func TestStolenHash(t *testing.T) {
 	}
 	thief := newBrowser(t)
 	for _, value := range []string{session.Handle(), "sess:{" + session.Handle() + "}", session.Handle() + "=", "", strings.Repeat("A", 5000)} {
-		thief.cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: value}
+		thief.Cookies["__Host-sid"] = &http.Cookie{Name: "__Host-sid", Value: value}
 		thief.is(m, Anonymous, "")
 	}
 	s.Close()
@@ -83,10 +83,10 @@ func TestOneTextOneID(t *testing.T) {
 	m, _ := mini(t)
 	b := newBrowser(t)
 	b.login(m, "alice", cart{})
-	c := *b.cookies["__Host-sid"]
+	c := *b.Cookies["__Host-sid"]
 	last := strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", c.Value[42])
 	c.Value = c.Value[:42] + string("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[last|1]) // bits that no byte has
-	b.cookies[c.Name] = &c
+	b.Cookies[c.Name] = &c
 	b.is(m, Anonymous, "")
 }
 
@@ -98,7 +98,7 @@ func TestAnotherManagersID(t *testing.T) {
 	admin := managerOn(t, miniClient(t, s), o)
 	b := newBrowser(t)
 	b.login(m, "alice", cart{})
-	b.cookies["__Host-admin"] = &http.Cookie{Name: "__Host-admin", Value: b.cookies["__Host-sid"].Value}
+	b.Cookies["__Host-admin"] = &http.Cookie{Name: "__Host-admin", Value: b.Cookies["__Host-sid"].Value}
 	b.is(admin, Anonymous, "")
 }
 
@@ -155,7 +155,7 @@ func TestCookies(t *testing.T) {
 	b := newBrowser(t)
 	b.login(m, "alice", cart{})
 	for _, name := range []string{"__Host-sid", "__Host-sid.e"} {
-		if c := b.cookies[name]; c == nil || c.SameSite != http.SameSiteStrictMode || c.MaxAge <= 0 { // take looks at the rest
+		if c := b.Cookies[name]; c == nil || c.SameSite != http.SameSiteStrictMode || c.MaxAge <= 0 { // the browser looks at the rest
 			t.Errorf("%s: got %+v; want SameSite=Strict and an age", name, c)
 		}
 	}
@@ -163,8 +163,8 @@ func TestCookies(t *testing.T) {
 	if a.header.Get("Cache-Control") != "no-store" || a.header.Get("Vary") != "Cookie" {
 		t.Errorf("got %v; want that no cache keeps the response", a.header)
 	}
-	if _, err := b.logout(m); err != nil || len(b.cookies) != 0 {
-		t.Errorf("after a logout: got %v, %v; want no cookies", b.cookies, err)
+	if _, err := b.logout(m); err != nil || len(b.Cookies) != 0 {
+		t.Errorf("after a logout: got %v, %v; want no cookies", b.Cookies, err)
 	}
 	// One response, one cookie of a name, whatever was done.
 	b.with(func(w http.ResponseWriter, r *http.Request) {

@@ -4,13 +4,14 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/cookies"
 )
 
 // within is how long anything may take on a busy machine.
@@ -53,51 +54,19 @@ func managerOn(t testing.TB, c redis.UniversalClient, o Options) *Manager {
 	return m
 }
 
-// A browser keeps cookies as browsers do, and refuses those that a browser would.
+// A browser is one with a session, or none.
 type browser struct {
-	t       testing.TB
-	cookies map[string]*http.Cookie
+	*cookies.Browser
+	t testing.TB
 }
 
-func newBrowser(t testing.TB) *browser { return &browser{t: t, cookies: map[string]*http.Cookie{}} }
+func newBrowser(t testing.TB) *browser { return &browser{cookies.New(t), t} }
 
 // clone is a browser with the same cookies: another request under way.
-func (b *browser) clone() *browser {
-	c := newBrowser(b.t)
-	for name, v := range b.cookies {
-		c.cookies[name] = v
-	}
-	return c
-}
-
-func (b *browser) request() *http.Request {
-	r := httptest.NewRequestWithContext(b.t.Context(), http.MethodGet, "https://freight.example/", nil)
-	for _, c := range b.cookies {
-		r.AddCookie(c)
-	}
-	return r
-}
-
-// take stores the cookies of a response.
-func (b *browser) take(w *httptest.ResponseRecorder) {
-	for _, c := range w.Result().Cookies() {
-		if !c.Secure || !c.HttpOnly || c.Path != "/" || c.Domain != "" || c.SameSite < http.SameSiteLaxMode || !strings.HasPrefix(c.Name, "__Host-") {
-			b.t.Errorf("got a cookie that a browser refuses or a script reads: %v", c)
-		}
-		if c.MaxAge < 0 {
-			delete(b.cookies, c.Name)
-			continue
-		}
-		b.cookies[c.Name] = c
-	}
-}
+func (b *browser) clone() *browser { return &browser{b.Clone(), b.t} }
 
 // with runs f as the handler of a request, without middleware.
-func (b *browser) with(f func(http.ResponseWriter, *http.Request)) {
-	w := httptest.NewRecorder()
-	f(w, b.request())
-	b.take(w)
-}
+func (b *browser) with(f func(http.ResponseWriter, *http.Request)) { b.Send(f) }
 
 // An answer is what a request through the middleware saw.
 type answer struct {
@@ -110,11 +79,9 @@ type answer struct {
 // visit sends a request through the middleware.
 func (b *browser) visit(m *Manager) (a answer) {
 	b.t.Helper()
-	w := httptest.NewRecorder()
-	m.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	w := b.Send(m.Middleware(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		a.session, a.state = From(r.Context())
-	})).ServeHTTP(w, b.request())
-	b.take(w)
+	})).ServeHTTP)
 	a.status, a.header = w.Code, w.Header()
 	return a
 }

@@ -39,12 +39,12 @@ func TestOutageIsNeverAnonymous(t *testing.T) {
 	if err := m.Save(t.Context(), session, cart{}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("save: got %v; want ErrUnavailable", err)
 	}
-	before := b.cookies["__Host-sid"].Value
+	before := b.Cookies["__Host-sid"].Value
 	a := b.visit(fresh) // one that has never seen the session
 	if a.status != http.StatusServiceUnavailable || a.header["Set-Cookie"] != nil || a.header.Get("Retry-After") == "" {
 		t.Errorf("got %d, %v; want 503, when to try again, and the cookie left alone", a.status, a.header)
 	}
-	if b.cookies["__Host-sid"].Value != before {
+	if b.Cookies["__Host-sid"].Value != before {
 		t.Error("the cookie was changed")
 	}
 	nobody.is(m, Anonymous, "") // who brings no id is nobody, Redis or not
@@ -88,7 +88,7 @@ func TestOutageEndsInTime(t *testing.T) {
 	rec, _ := m.memory.recall(id)
 	old := time.Now().Add(-m.opt.Outage)
 	m.memory.keep(id, rec, old, false)
-	b.cookies["__Host-sid.e"].Value = m.envelope(id, rec, old)
+	b.Cookies["__Host-sid.e"].Value = m.envelope(id, rec, old)
 	for name, m := range map[string]*Manager{"memory": m, "envelope": fresh} {
 		if a := b.visit(m); a.status != http.StatusServiceUnavailable {
 			t.Errorf("%s of before: got %d, %v; want 503", name, a.status, a.state)
@@ -114,12 +114,12 @@ func TestEnvelope(t *testing.T) {
 	if err := a.session.Decode(&cart{}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("values: got %v; want ErrUnavailable", err)
 	}
-	flipped := []byte(b.cookies["__Host-sid.e"].Value)
+	flipped := []byte(b.Cookies["__Host-sid.e"].Value)
 	flipped[40] ^= 1
 	over := *rec
 	over.ends = now.UnixMilli() - 1
 	for name, value := range map[string]string{
-		"another's":           other.cookies["__Host-sid.e"].Value,
+		"another's":           other.Cookies["__Host-sid.e"].Value,
 		"changed":             string(flipped),
 		"by another key":      forger.envelope(session.id, rec, now),
 		"stale":               m.envelope(session.id, rec, now.Add(-m.opt.Outage)),
@@ -131,14 +131,14 @@ func TestEnvelope(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := b.clone()
 			c.t = t
-			c.cookies["__Host-sid.e"] = &http.Cookie{Name: "__Host-sid.e", Value: value}
+			c.Cookies["__Host-sid.e"] = &http.Cookie{Name: "__Host-sid.e", Value: value}
 			if a := c.visit(fresh); a.status != http.StatusServiceUnavailable {
 				t.Errorf("got %d, %v of %+v; want 503", a.status, a.state, a.session)
 			}
 		})
 	}
 	// Without the id it is worth nothing.
-	delete(b.cookies, "__Host-sid")
+	delete(b.Cookies, "__Host-sid")
 	b.is(fresh, Anonymous, "")
 }
 
@@ -164,9 +164,9 @@ func TestEnvelopeIsRenewed(t *testing.T) {
 	}
 	rec, _ := m.memory.recall(id)
 	was := m.envelope(id, rec, time.Now().Add(-m.opt.Outage/3))
-	b.cookies["__Host-sid.e"].Value = was
+	b.Cookies["__Host-sid.e"].Value = was
 	b.is(m, Live, "alice")
-	if now := b.cookies["__Host-sid.e"].Value; now == was || len(now) != len(was) {
+	if now := b.Cookies["__Host-sid.e"].Value; now == was || len(now) != len(was) {
 		t.Errorf("got %q; want a new one", now)
 	}
 }
@@ -179,8 +179,8 @@ func TestLogoutInOutage(t *testing.T) {
 	device.login(m, "alice", cart{})
 	thief, second := b.clone(), device.clone()
 	s.Close()
-	if _, err := b.logout(m); !errors.Is(err, ErrUnavailable) || len(b.cookies) != 0 {
-		t.Errorf("got %v, cookies %v; want ErrUnavailable and none", err, b.cookies)
+	if _, err := b.logout(m); !errors.Is(err, ErrUnavailable) || len(b.Cookies) != 0 {
+		t.Errorf("got %v, cookies %v; want ErrUnavailable and none", err, b.Cookies)
 	}
 	thief.is(m, Anonymous, "")
 	second.is(m, Degraded, "alice")
@@ -277,7 +277,7 @@ func TestRequireLive(t *testing.T) {
 	h := RequireLive(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
 	status := func(h http.Handler, b *browser) int {
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, b.request())
+		h.ServeHTTP(w, b.Request())
 		return w.Code
 	}
 	if got := status(h, b); got != http.StatusInternalServerError {

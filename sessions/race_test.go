@@ -109,8 +109,8 @@ func TestRevokeUserWhileBeginning(t *testing.T) {
 			})
 			var err error
 			b.with(func(w http.ResponseWriter, r *http.Request) { _, err = m.Start(w, r, "alice", cart{}) })
-			if tt.fails != errors.Is(err, ErrConflict) || tt.fails != (len(b.cookies) == 0) || tt.fails != (rows(t, db) == 0) {
-				t.Errorf("got %v, %d cookies, %d rows; want that it fails: %v", err, len(b.cookies), rows(t, db), tt.fails)
+			if tt.fails != errors.Is(err, ErrConflict) || tt.fails != (len(b.Cookies) == 0) || tt.fails != (rows(t, db) == 0) {
+				t.Errorf("got %v, %d cookies, %d rows; want that it fails: %v", err, len(b.Cookies), rows(t, db), tt.fails)
 			}
 		})
 	}

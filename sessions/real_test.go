@@ -10,12 +10,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/transload/transload/internal/contract"
 	"github.com/transload/transload/internal/redistest"
 	"github.com/transload/transload/topology"
 )
-
-func TestContract(t *testing.T) { contract.Run(t, suite) }
 
 // open is the client that an app has.
 func open(t testing.TB, s interface {
@@ -151,7 +148,7 @@ func TestCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	w := httptest.NewRecorder()
-	m.Middleware(http.NotFoundHandler()).ServeHTTP(w, b.request().WithContext(ctx))
+	m.Middleware(http.NotFoundHandler()).ServeHTTP(w, b.Request().WithContext(ctx))
 	if w.Code != http.StatusServiceUnavailable {
 		t.Errorf("got %d; want 503", w.Code)
 	}

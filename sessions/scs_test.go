@@ -3,110 +3,19 @@ package sessions
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-	"github.com/redis/go-redis/v9"
-
-	"github.com/transload/transload/internal/redistest"
 )
 
 var (
 	_ scs.CtxStore         = (*SCS)(nil)
 	_ scs.IterableCtxStore = (*SCS)(nil)
 )
-
-// scsStore holds the store to what scs asks of one.
-func scsStore(t *testing.T, m *Manager, c redis.UniversalClient, user string) {
-	ctx := t.Context()
-	s := m.SCS()
-	token := "token-" + user
-	find := func(want string, found bool) {
-		t.Helper()
-		b, ok, err := s.FindCtx(ctx, token)
-		if string(b) != want || ok != found || err != nil {
-			t.Errorf("got %q, %v, %v; want %q, %v", b, ok, err, want, found)
-		}
-	}
-	commit := func(data string, left time.Duration) {
-		t.Helper()
-		if err := s.CommitCtx(ctx, token, []byte(data), time.Now().Add(left)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	find("", false)
-	commit("one", time.Hour)
-	find("one", true)
-	commit("two", 2*time.Hour)
-	find("two", true)
-	id, _ := s.id(token)
-	if got := c.PTTL(ctx, scsKey(id)).Val(); got < time.Hour || got > 2*time.Hour {
-		t.Errorf("got an expiry in %v; want 2h", got)
-	}
-	var all map[string][]byte
-	redistest.Eventually(t, within, func() (err error) { // a walk is over one side of a migration
-		if all, err = s.AllCtx(ctx); err == nil && string(all[s.handle(id)]) != "two" {
-			err = errors.New("it is not among all")
-		}
-		return err
-	})
-	for handle := range all {
-		if strings.Contains(handle, token) {
-			t.Error("got a token from the store; want handles")
-		}
-	}
-	if err := s.DeleteCtx(ctx, s.handle(id)); err != nil {
-		t.Fatal(err)
-	}
-	find("", false)
-	if got := c.PTTL(ctx, scsKey(id)).Val(); got < time.Hour || got > 2*time.Hour {
-		t.Errorf("got an expiry of the tombstone in %v; want that of the session", got)
-	}
-	if err := s.CommitCtx(ctx, token, []byte("late"), time.Now().Add(time.Hour)); !errors.Is(err, ErrNotFound) {
-		t.Errorf("a commit after the delete: got %v; want ErrNotFound", err)
-	}
-	find("", false)
-	if err := s.DeleteCtx(ctx, token); err != nil {
-		t.Errorf("again: %v", err)
-	}
-	if b, ok, err := s.FindCtx(ctx, "handle."+id.String()+".AAAA"); ok || err != nil {
-		t.Errorf("a forged handle: got %q, %v, %v; want not found", b, ok, err)
-	}
-}
-
-// scsDeleteWins over commits that come at the same time, in any order, and over one
-// that comes when the tombstone is there.
-func scsDeleteWins(t *testing.T, m *Manager, _ redis.UniversalClient, user string) {
-	ctx, s := t.Context(), m.SCS()
-	for i := range 5 {
-		token := fmt.Sprint("racing-", user, i)
-		commit := func() error { return s.CommitCtx(ctx, token, []byte("values"), time.Now().Add(time.Hour)) }
-		if err := commit(); err != nil {
-			t.Fatal(err)
-		}
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				if err := commit(); err != nil && !errors.Is(err, ErrNotFound) {
-					t.Error(err)
-				}
-			})
-		}
-		if err := s.DeleteCtx(ctx, token); err != nil {
-			t.Fatal(err)
-		}
-		wg.Wait()
-		if b, found, err := s.FindCtx(ctx, token); found || err != nil {
-			t.Errorf("got %q, %v, %v; want that the delete wins", b, found, err)
-		}
-	}
-}
 
 // scs itself, from login to logout.
 func TestSCSManager(t *testing.T) {
