@@ -15,6 +15,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/budget"
+	"github.com/transload/transload/internal/front"
 )
 
 func TestProbe(t *testing.T) {
@@ -33,7 +36,7 @@ func TestProbe(t *testing.T) {
 		t.Errorf("got %+v, %v; want no queue left", infos, err)
 	}
 	s.SetError("LOADING away")
-	c.opt.Budget = 50 * time.Millisecond
+	c.budget = budget.New(r, 50*time.Millisecond)
 	if err := c.Probe(t.Context()); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("got %v; want ErrUnavailable", err)
 	}
@@ -278,11 +281,11 @@ func TestAnnouncedAgain(t *testing.T) {
 }
 
 // What an asynq of another version would send is refused, not guessed.
-func TestRecorderRefuses(t *testing.T) {
-	x := newRecorder()
-	defer func() { _ = x.close() }()
-	if err := asynq.NewInspectorFromRedisClient(x.tape).PauseQueue("parcels"); err == nil {
-		t.Error("got no error; want one")
+func TestTapeRefuses(t *testing.T) {
+	x := &tape{UniversalClient: front.New(refuser{})}
+	defer func() { _ = x.UniversalClient.Close() }()
+	if err := asynq.NewInspectorFromRedisClient(x).PauseQueue("parcels"); err == nil || !strings.Contains(err.Error(), "enqueues by") {
+		t.Errorf("got %v; want that it is another command", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/breaker"
+	"github.com/transload/transload/internal/budget"
 )
 
 const (
@@ -26,8 +27,9 @@ const (
 
 // Options say how a client enqueues. Zero fields mean the default.
 type Options struct {
-	// Budget is how long Enqueue tries while Redis does not answer; its context may
-	// end that earlier. The default is 5s, in which Sentinel's usual failover is over.
+	// Budget is how long Enqueue tries while Redis does not answer, or up to a
+	// sixteenth less; its context may end that earlier. The default is 5s, in which
+	// Sentinel's usual failover is over.
 	Budget time.Duration
 	// Confirm is how long a Replicated job waits for a replica, beyond Budget. The
 	// default is 500ms.
@@ -65,14 +67,16 @@ func (o Options) withDefaults() (Options, error) {
 }
 
 // A Client enqueues jobs, and looks after queues. It is safe for concurrent use.
-// Make one a process, with NewClient, and end it with Close.
+// Make one a process, with NewClient. There is nothing to close.
 type Client struct {
-	redis    redis.UniversalClient
-	opt      Options
-	recorder *recorder
-	policy   *policy
-	breaker  *breaker.Breaker
-	meter    *meter
+	redis   redis.UniversalClient
+	opt     Options
+	scripts map[shape]*script
+	policy  *policy
+	breaker *breaker.Breaker
+	meter   *meter
+
+	budget, confirming *budget.Budget // the latter of Replicated jobs
 
 	mu        sync.Mutex
 	announced map[string]time.Time // queues, and when
@@ -86,45 +90,46 @@ func NewClient(c redis.UniversalClient, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
-		return nil, fmt.Errorf("%w: there is no client: give NewClient what topology.Open returned", ErrOption)
+	if err := usable(c, "NewClient", o.Logger); err != nil {
+		return nil, err
 	}
-	return &Client{redis: c, opt: o, recorder: newRecorder(), policy: newPolicy(c, o.Logger), meter: newMeter(),
+	known, err := scripts()
+	if err != nil {
+		return nil, err
+	}
+	return &Client{redis: c, opt: o, scripts: known, policy: newPolicy(c, o.Logger), meter: newMeter(),
+		budget: budget.New(c, o.Budget), confirming: budget.New(c, o.Budget+o.Confirm),
 		breaker: breaker.New("redis", []string{workload}, o.Logger), announced: map[string]time.Time{}}, nil
 }
 
-// Close ends the client. Nothing is under way after it but what was called before.
-func (c *Client) Close() error { return c.recorder.close() }
+// usable refuses what is no client, and warns of one that waits longer than it is told.
+func usable(c redis.UniversalClient, who string, log *slog.Logger) error {
+	if budget.Missing(c) {
+		return fmt.Errorf("%w: there is no client: give %s what topology.Open returned", ErrOption, who)
+	}
+	if !budget.New(c, 0).Heeded() {
+		log.Warn("the client's reads do not end with a context's deadline, but with its own time-outs: set ContextTimeoutEnabled", "workload", workload, "op", who)
+	}
+	return nil
+}
 
 // enqueue settles entries, in their order.
 func (c *Client) enqueue(ctx context.Context, entries []*entry) error {
 	if len(entries) == 0 {
 		return nil
 	}
-	calls := make([]*call, len(entries))
-	for i, e := range entries {
-		var err error
-		if calls[i], err = c.recorder.record(ctx, e); err != nil {
-			return err
-		}
-	}
 	began := time.Now()
-	err := c.deliver(ctx, calls)
-	c.meter.enqueued(entries, began)
+	err := c.deliver(ctx, entries)
 	if err != nil && c.opt.Outbox != nil && errors.Is(err, ErrUnavailable) {
-		return c.store(ctx, calls, err)
+		err = c.store(ctx, entries, err)
 	}
+	c.meter.enqueued(entries, began)
 	return err
 }
 
 // store puts what Redis has not answered for into the outbox.
-func (c *Client) store(ctx context.Context, calls []*call, why error) error {
-	var left []*entry
-	for _, x := range calls {
-		if !x.done {
-			left = append(left, x.entry)
-		}
-	}
+func (c *Client) store(ctx context.Context, entries []*entry, why error) error {
+	left := undone(entries)
 	if err := c.opt.Outbox.add(ctx, c.opt.Outbox.db, left); err != nil {
 		return fmt.Errorf("%w; and the outbox: %w", why, err)
 	}
@@ -133,12 +138,12 @@ func (c *Client) store(ctx context.Context, calls []*call, why error) error {
 }
 
 // announce says that queues exist.
-func (c *Client) announce(ctx context.Context, calls []*call) error {
+func (c *Client) announce(ctx context.Context, entries []*entry) error {
 	now := time.Now()
 	var names []any
 	c.mu.Lock()
-	for _, x := range calls {
-		if q := x.entry.queue; now.Sub(c.announced[q]) > announceEach {
+	for _, e := range entries {
+		if q := e.queue; now.Sub(c.announced[q]) > announceEach {
 			names = append(names, q)
 			c.announced[q] = now
 		}

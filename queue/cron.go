@@ -100,7 +100,6 @@ func (s *Server) startCron() (*metronome, error) {
 func (m *metronome) stop() {
 	if m.scheduler != nil {
 		m.scheduler.Shutdown()
-		_ = m.client.Close()
 	}
 }
 

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 // atOnce is how many jobs one pipeline takes: a server works on one for some
@@ -21,44 +24,61 @@ type sender interface {
 	Pipelined(ctx context.Context, f func(redis.Pipeliner) error) ([]redis.Cmder, error)
 }
 
-// deliver sends calls, each batch until all of it is answered or the budget is over.
-func (c *Client) deliver(ctx context.Context, calls []*call) error {
-	for len(calls) > 0 {
-		n := min(len(calls), atOnce)
-		if err := c.persist(ctx, calls[:n]); err != nil {
+// deliver enqueues jobs, each batch until all of it is answered or the budget is over.
+func (c *Client) deliver(ctx context.Context, entries []*entry) error {
+	now := time.Now()
+	for _, e := range entries {
+		e.compose(c.scripts, now)
+	}
+	for left := entries; len(left) > 0; {
+		n := min(len(left), atOnce)
+		if err := c.persist(ctx, left[:n]); err != nil {
 			return err
 		}
-		calls = calls[n:]
+		left = left[n:]
 	}
 	return nil
 }
 
 var errBudget = errors.New("no answer within Options.Budget")
 
-func (c *Client) confirm(calls []*call) time.Duration {
-	if calls[0].entry.replicated {
-		return c.opt.Confirm
-	}
-	return 0
-}
-
 // persist tries a batch again as long as its time is not over.
-func (c *Client) persist(ctx context.Context, calls []*call) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.opt.Budget+c.confirm(calls), errBudget)
-	defer cancel()
+func (c *Client) persist(ctx context.Context, entries []*entry) error {
+	bounded := c.budget.Within(ctx)
+	if entries[0].replicated {
+		bounded = c.confirming.Within(ctx)
+	}
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		err := c.breaker.Do(ctx, workload, func() error { return c.attempt(ctx, calls) })
+		err := budget.Ended(ctx)
+		if err == nil {
+			err = c.breaker.Do(bounded, workload, func() error { return c.attempt(bounded, entries) })
+		}
 		if err == nil || errors.Is(err, ErrEvicts) {
 			return err
 		}
 		if answered(err) {
 			return fmt.Errorf("queue: enqueue: %w", err)
 		}
-		if !sleep(ctx, wait) {
-			return fmt.Errorf("%w: %w: %w", ErrUnavailable, context.Cause(ctx), err)
+		if why := pause(ctx, bounded, wait); why != nil {
+			return fmt.Errorf("%w: %w: %w", ErrUnavailable, why, err)
 		}
 	}
 }
+
+// pause waits for about d, and says why if a call is over: its own context is, or the
+// budget.
+func pause(ctx, bounded context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-bounded.Done():
+		return errBudget
+	case <-time.After(jittered(d)):
+		return nil
+	}
+}
+
+func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 
 // answered reports whether err is a server's reply that would be the same again.
 func answered(err error) bool {
@@ -80,42 +100,42 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
 		return false
-	case <-time.After(d/2 + rand.N(d)):
+	case <-time.After(jittered(d)):
 		return true
 	}
 }
 
 // attempt sends what is not answered yet, once.
-func (c *Client) attempt(ctx context.Context, calls []*call) error {
+func (c *Client) attempt(ctx context.Context, entries []*entry) error {
 	if err := c.policy.allows(ctx); err != nil {
 		return err
 	}
-	if err := c.announce(ctx, calls); err != nil {
+	if err := c.announce(ctx, entries); err != nil {
 		return err
 	}
-	if err := c.elsewhere(ctx, calls); err != nil {
+	if err := c.elsewhere(ctx, entries); err != nil {
 		return err
 	}
-	if !calls[0].entry.replicated {
-		return c.send(ctx, c.redis, calls)
+	if !entries[0].replicated {
+		return send(ctx, c.redis, entries)
 	}
-	return c.replicate(ctx, calls)
+	return c.replicate(ctx, entries)
 }
 
-// replicate sends calls and waits for a replica, on one connection. What an earlier
+// replicate sends jobs and waits for a replica, on one connection. What an earlier
 // attempt got an answer for stays unconfirmed: that may have been another primary.
-func (c *Client) replicate(ctx context.Context, calls []*call) error {
-	left, _ := pending(ctx, calls)
+func (c *Client) replicate(ctx context.Context, entries []*entry) error {
+	left := undone(entries)
 	return c.redis.Watch(ctx, func(tx *redis.Tx) error {
-		if err := c.send(ctx, tx, calls); err != nil {
+		if err := send(ctx, tx, entries); err != nil {
 			return err
 		}
 		ok := confirmed(ctx, tx, c.opt.Confirm)
-		for _, x := range left {
-			x.entry.confirmed = ok
+		for _, e := range left {
+			e.confirmed = ok
 		}
 		return nil
-	}, calls[0].keys...)
+	}, entries[0].firstKey())
 }
 
 // confirmed waits until a replica has what was written on this connection: WAIT
@@ -130,84 +150,90 @@ func confirmed(ctx context.Context, tx *redis.Tx, most time.Duration) bool {
 	return err == nil && n > 0
 }
 
-// send sends calls, in one pipeline if they are several. A script that the server
+// send sends jobs, in one pipeline if they are several. A script that the server
 // does not know is sent whole, by the first that needs it.
-func (c *Client) send(ctx context.Context, s sender, calls []*call) error {
+func send(ctx context.Context, s sender, entries []*entry) error {
 	for range 2 {
-		left, cmds := pending(ctx, calls)
-		var err error
-		switch len(left) {
-		case 0:
-			return c.judge(ctx, s, calls)
-		case 1:
-			err = s.Process(ctx, cmds[0])
-		default:
-			_, err = s.Pipelined(ctx, func(p redis.Pipeliner) error { return p.BatchProcess(ctx, cmds...) })
+		left := undone(entries)
+		if len(left) == 0 {
+			break
 		}
-		unknown := 0
-		for i, x := range left {
-			if x.settle(cmds[i]); errors.Is(x.last, redis.ErrNoScript) || redis.HasErrorPrefix(x.last, "NOSCRIPT") {
-				unknown++
-			}
+		err := transmit(ctx, s, left)
+		if wholeOnce(left) {
+			continue
 		}
-		if unknown == 0 {
-			if err = firstError(left, err); err != nil {
-				return err
-			}
-			return c.judge(ctx, s, calls)
+		if err = firstError(left, err); err != nil {
+			return err
 		}
-		wholeOnce(left)
+		break
 	}
-	return firstError(calls, nil)
+	if err := firstError(entries, nil); err != nil {
+		return err
+	}
+	return judge(ctx, s, entries)
 }
 
-// pending makes the commands of calls that are not answered.
-func pending(ctx context.Context, calls []*call) (left []*call, cmds []redis.Cmder) {
-	left, cmds = make([]*call, 0, len(calls)), make([]redis.Cmder, 0, len(calls))
-	for _, x := range calls {
-		if !x.done {
-			left = append(left, x)
-			cmds = append(cmds, x.command(ctx))
-		}
+// undone are the jobs that are not answered: mostly all, or none.
+func undone(entries []*entry) []*entry {
+	answered := func(e *entry) bool { return e.done }
+	if !slices.ContainsFunc(entries, answered) {
+		return entries
 	}
-	return left, cmds
+	return slices.DeleteFunc(slices.Clone(entries), answered)
 }
 
-func (x *call) command(ctx context.Context) *redis.Cmd {
-	if x.whole {
-		return newScriptCmd(ctx, "eval", x.text, x.keys, x.args)
+func transmit(ctx context.Context, s sender, left []*entry) (err error) {
+	if len(left) == 1 {
+		cmd := left[0].command(ctx)
+		err = s.Process(ctx, cmd)
+		left[0].answer(cmd)
+		return err
 	}
-	return newScriptCmd(ctx, "evalsha", x.sha, x.keys, x.args)
+	cmds := make([]redis.Cmder, len(left))
+	for i, e := range left {
+		cmds[i] = e.command(ctx)
+	}
+	_, err = s.Pipelined(ctx, func(p redis.Pipeliner) error { return p.BatchProcess(ctx, cmds...) })
+	for i, e := range left {
+		e.answer(cmds[i].(*redis.Cmd))
+	}
+	return err
 }
 
-// settle reads a reply.
-func (x *call) settle(cmd redis.Cmder) {
-	n, err := cmd.(*redis.Cmd).Int64()
-	if x.last, x.done = err, err == nil; !x.done {
+// answer reads a reply.
+func (e *entry) answer(cmd *redis.Cmd) {
+	n, err := cmd.Int64()
+	if e.last, e.done = err, err == nil; !e.done {
 		return
 	}
-	x.taken = n != 1
-	x.entry.state = New
-	if x.taken {
-		x.entry.state = Duplicate
+	e.taken = n != 1
+	e.state = New
+	if e.taken {
+		e.state = Duplicate
 	}
 }
 
-// wholeOnce has the first call of each script that is unknown send its text.
-func wholeOnce(left []*call) {
-	seen := map[string]bool{}
-	for _, x := range left {
-		if !x.done && !seen[x.sha] {
-			seen[x.sha], x.whole = true, true
+// wholeOnce has the first job of each script that is unknown send its text, and
+// reports whether there is one.
+func wholeOnce(left []*entry) (unknown bool) {
+	var seen []*script
+	for _, e := range left {
+		if e.done || !redis.HasErrorPrefix(e.last, "NOSCRIPT") {
+			continue
+		}
+		unknown = true
+		if !slices.Contains(seen, e.script) {
+			seen, e.whole = append(seen, e.script), true
 		}
 	}
+	return unknown
 }
 
-// firstError returns the first call's error, or err if none has one.
-func firstError(calls []*call, err error) error {
-	for _, x := range calls {
-		if !x.done && x.last != nil {
-			return x.last
+// firstError returns the first job's error, or err if none has one.
+func firstError(entries []*entry, err error) error {
+	for _, e := range entries {
+		if !e.done && e.last != nil {
+			return e.last
 		}
 	}
 	return err
@@ -216,22 +242,22 @@ func firstError(calls []*call, err error) error {
 // judge looks again at the jobs whose id or lock was taken. It may be by this very
 // call: go-redis sends a script again when a reply is lost, and the second copy finds
 // the first one's job.
-func (c *Client) judge(ctx context.Context, s sender, calls []*call) error {
-	var taken []*call
+func judge(ctx context.Context, s sender, entries []*entry) error {
+	var taken []*entry
 	var cmds []redis.Cmder
-	for _, x := range calls {
-		if x.taken {
-			taken = append(taken, x)
-			cmds = append(cmds, redis.NewStringCmd(ctx, "hget", taskKey(x.entry.queue, x.entry.id), "msg"))
+	for _, e := range entries {
+		if e.taken {
+			taken = append(taken, e)
+			cmds = append(cmds, redis.NewStringCmd(ctx, "hget", taskKey(e.queue, e.id), "msg"))
 		}
 	}
 	if len(taken) == 0 {
 		return nil
 	}
 	_, err := s.Pipelined(ctx, func(p redis.Pipeliner) error { return p.BatchProcess(ctx, cmds...) })
-	for i, x := range taken {
-		if strings.Contains(cmds[i].(*redis.StringCmd).Val(), x.entry.nonce) {
-			x.entry.state = New
+	for i, e := range taken {
+		if strings.Contains(cmds[i].(*redis.StringCmd).Val(), e.nonce) {
+			e.state = New
 		}
 	}
 	if err != nil && !errors.Is(err, redis.Nil) {

@@ -29,10 +29,12 @@
 //
 // # Enqueue
 //
-// asynq's client runs on one of ours that sends nothing: it is asked by which script
-// it would enqueue, and that is sent by us. So many jobs go in one pipeline, a WAIT
-// goes on the connection that wrote, and a script whose reply was lost is sent again
-// with the same id and the same nonce, which is in the job's header. The second copy
+// The scripts are asynq's: its client is asked once, on a client that sends nothing,
+// by which it enqueues jobs of each shape. Keys, arguments and message are made by us,
+// for asynq takes twice as long, and NewClient refuses an asynq that makes others. So
+// many jobs go in one pipeline, a WAIT goes on the connection that wrote, and a script
+// whose reply was lost is sent again with the same id and the same nonce, which is in
+// the job's header. The second copy
 // finds the id taken. Then the job there is read: with our nonce in it, it is New, else
 // a Duplicate. Either way it is in once.
 //

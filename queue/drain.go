@@ -17,17 +17,17 @@ var ErrNotDrained = errors.New("queue: not drained")
 // elsewhere looks for jobs with a key or an id on the Redis that is drained: what is
 // there is a duplicate, and need not be sent. It is there for certain or not at all,
 // since nothing is enqueued there. Jobs that are Unique are not looked for.
-func (c *Client) elsewhere(ctx context.Context, calls []*call) error {
+func (c *Client) elsewhere(ctx context.Context, entries []*entry) error {
 	if c.opt.Old == nil {
 		return nil
 	}
-	var asked []*call
+	var asked []*entry
 	var found []*redis.IntCmd
 	_, err := c.opt.Old.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, x := range calls {
-			if !x.done && x.entry.id != x.entry.nonce {
-				asked = append(asked, x)
-				found = append(found, p.Exists(ctx, taskKey(x.entry.queue, x.entry.id)))
+		for _, e := range entries {
+			if !e.done && e.id != e.nonce {
+				asked = append(asked, e)
+				found = append(found, p.Exists(ctx, taskKey(e.queue, e.id)))
 			}
 		}
 		return nil
@@ -35,9 +35,9 @@ func (c *Client) elsewhere(ctx context.Context, calls []*call) error {
 	if err != nil {
 		return fmt.Errorf("the redis that is drained: %w", err)
 	}
-	for i, x := range asked {
+	for i, e := range asked {
 		if found[i].Val() > 0 {
-			x.done, x.entry.state = true, Duplicate
+			e.done, e.state = true, Duplicate
 		}
 	}
 	return nil

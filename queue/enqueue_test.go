@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/transload/transload/internal/budget"
 )
 
 var ship = Define[parcel]("parcel.ship", In("parcels"))
@@ -156,7 +159,7 @@ func TestRedisAway(t *testing.T) {
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
-	c.opt.Budget = within
+	c.budget = budget.New(r, within)
 	if again := sent(t, c, ship, parcel{}, WithID(got.ID)); again.State != New || again.ID != got.ID {
 		t.Errorf("got %+v; want the same job", again)
 	}
@@ -189,11 +192,60 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
-	if _, err := NewClient(nil, Options{}); !errors.Is(err, ErrOption) {
-		t.Errorf("no client: got %v; want ErrOption", err)
+	var none *redis.Client // as a variable is whose Open has failed
+	for _, r := range []redis.UniversalClient{nil, none} {
+		if _, err := NewClient(r, Options{}); !errors.Is(err, ErrOption) {
+			t.Errorf("no client: got %v; want ErrOption", err)
+		}
+		if _, err := NewServer(r, Config{}); !errors.Is(err, ErrOption) {
+			t.Errorf("no client for a server: got %v; want ErrOption", err)
+		}
 	}
 	if _, err := NewClient(r, Options{Budget: -1, Confirm: -1}); !errors.Is(err, ErrOption) {
 		t.Errorf("a negative budget: got %v; want ErrOption", err)
+	}
+}
+
+// A client that reads past deadlines is told of, once each.
+func TestDeadlinesUnheeded(t *testing.T) {
+	logs := &book{}
+	r := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
+	t.Cleanup(func() { _ = r.Close() })
+	clientOn(t, r, Options{Logger: logs.logger()})
+	serverOn(t, r, Config{Logger: logs.logger()})
+	if n := strings.Count(logs.String(), "set ContextTimeoutEnabled"); n != 2 {
+		t.Errorf("it was said %d times; want twice:\n%s", n, logs)
+	}
+	heeding, _ := mini(t)
+	was := logs.String()
+	clientOn(t, heeding, Options{Logger: logs.logger()})
+	if now := logs.String(); now != was {
+		t.Errorf("got %q of a client that heeds them; want nothing", now[len(was):])
+	}
+}
+
+// A caller who has gone away enqueues nothing, and waits for nothing.
+func TestCallerGone(t *testing.T) {
+	r, s := mini(t)
+	c := clientOn(t, r, patient())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("the browser was closed")
+	cancel(gone)
+	if _, err := ship.Enqueue(ctx, c, parcel{}); !errors.Is(err, gone) || !errors.Is(err, ErrUnavailable) {
+		t.Errorf("got %v; want ErrUnavailable, and why", err)
+	}
+	if keys := s.Keys(); len(keys) > 0 {
+		t.Errorf("got %v; want nothing sent", keys)
+	}
+	s.SetError("LOADING it is away")
+	ctx, cancel = context.WithCancelCause(t.Context())
+	time.AfterFunc(100*time.Millisecond, func() { cancel(gone) })
+	began := time.Now()
+	if _, err := ship.Enqueue(ctx, c, parcel{}); !errors.Is(err, gone) {
+		t.Errorf("got %v; want why it ended", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %v; want no longer than the caller", took)
 	}
 }
 

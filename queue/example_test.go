@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
@@ -13,7 +14,7 @@ import (
 
 type SMS struct{ To, Text string }
 
-var SendSMS = queue.Define[SMS]("sms.send", queue.In("sms"), queue.MaxAttempts(8))
+var SendSMS = queue.Define[SMS]("sms.send", queue.In("sms"), queue.MaxAttempts(8), queue.Timeout(20*time.Second))
 
 func Example() {
 	server, err := miniredis.Run() // in an app: topology.Open, or migrate.Open
@@ -28,7 +29,6 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer func() { _ = c.Close() }()
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	for range 2 { // a webhook that comes twice

@@ -95,23 +95,20 @@ func (j *Job[T]) entry(v T, opts []Option) (*entry, error) {
 	if j.err != nil {
 		return nil, j.err
 	}
-	s := j.base
-	if err := s.apply(opts); err != nil {
-		return nil, err
-	}
-	if j.keys != nil && s.key == "" && s.id == "" {
-		s.key = j.keys(v)
-	}
-	if err := s.settle(); err != nil {
-		return nil, err
-	}
-	payload, err := encode(v, s.maxPayload)
+	e := &entry{settings: j.base, name: j.name, nonce: newNonce()}
+	err := e.apply(opts)
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{settings: s, name: j.name, payload: payload, nonce: newNonce()}
+	if j.keys != nil && e.key == "" && e.id == "" {
+		e.key = j.keys(v)
+	}
+	if err := e.settle(); err != nil {
+		return nil, err
+	}
 	e.id = e.identity()
-	return e, nil
+	e.payload, err = encode(v, e.maxPayload)
+	return e, err
 }
 
 // An entry is a job on its way into a queue.
@@ -123,6 +120,13 @@ type entry struct {
 
 	state     State
 	confirmed bool
+
+	script *script // by which it is enqueued
+	args   []any   // of the command that sends the script
+	whole  bool    // send the script, not its name
+	done   bool    // answered
+	taken  bool    // the id is, or the unique lock
+	last   error
 }
 
 // identity is the job's id: given, from its key, or random.
@@ -143,5 +147,7 @@ func (e *entry) receipt() Receipt { return Receipt{ID: e.id, State: e.state, Con
 func newNonce() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
+	var text [2 * len(b)]byte
+	hex.Encode(text[:], b[:])
+	return string(text[:])
 }

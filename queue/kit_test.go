@@ -46,7 +46,6 @@ func clientOn(t testing.TB, c redis.UniversalClient, o Options) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = q.Close() })
 	return q
 }
 

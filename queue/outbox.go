@@ -183,17 +183,25 @@ func (o *Outbox) rows(ctx context.Context) (list []row, err error) {
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var text string
-		var s stored
 		r := row{entry: &entry{}}
 		if err := rows.Scan(&r.seq, &r.entry.name, &r.entry.payload, &r.entry.nonce, &text); err != nil {
 			return nil, err
 		}
-		r.fault = json.Unmarshal([]byte(text), &s)
-		r.entry.settings = settings{queue: s.Queue, id: s.ID, attempts: s.Attempts, timeout: s.Timeout, deadline: s.Deadline,
-			at: s.At, unique: s.Unique, retain: s.Retain, replicated: s.Replicas}
+		r.fault = r.entry.restore(text)
 		list = append(list, r)
 	}
 	return list, rows.Err()
+}
+
+// restore reads the column of settings, in which others may have written.
+func (e *entry) restore(text string) error {
+	var s stored
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return err
+	}
+	e.settings = settings{queue: s.Queue, id: s.ID, attempts: s.Attempts, timeout: s.Timeout, deadline: s.Deadline,
+		at: s.At, unique: s.Unique, retain: s.Retain, replicated: s.Replicas}
+	return errors.Join(checkName("job", e.name), checkName("queue", s.Queue), checkName("id", s.ID), positive("attempts", s.Attempts))
 }
 
 // send enqueues a job and deletes it. One that can never be enqueued is put aside,
@@ -206,7 +214,7 @@ func (o *Outbox) send(ctx context.Context, c *Client, r row) error {
 	switch {
 	case err == nil:
 		_, err = o.db.ExecContext(ctx, o.remove, r.seq)
-	case r.fault != nil || errors.Is(err, ErrOption):
+	case r.fault != nil:
 		o.log.Warn("a job in the outbox cannot be enqueued: it is put aside", "workload", workload, "op", "relay", "seq", r.seq, "err", err)
 		_, err = o.db.ExecContext(ctx, o.mark, r.seq, redact(err.Error(), r.entry.payload))
 	}
@@ -215,12 +223,8 @@ func (o *Outbox) send(ctx context.Context, c *Client, r row) error {
 
 // relay enqueues what comes from an outbox, which does not go back there.
 func (c *Client) relay(ctx context.Context, e *entry) error {
-	x, err := c.recorder.record(ctx, e)
-	if err != nil {
-		return err
-	}
-	began := time.Now()
-	err = c.deliver(ctx, []*call{x})
-	c.meter.enqueued([]*entry{e}, began)
+	began, list := time.Now(), []*entry{e}
+	err := c.deliver(ctx, list)
+	c.meter.enqueued(list, began)
 	return err
 }

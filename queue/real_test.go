@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -70,17 +71,16 @@ func TestRealAcknowledgedTwice(t *testing.T) {
 func TestRealConfirmsWhatWasSent(t *testing.T) {
 	t.Parallel()
 	c := clientOn(t, open(t, redistest.SharedSentinel(t)), Options{Confirm: within})
-	var calls []*call
+	var both []*entry
 	for range 2 {
 		e, err := ship.entry(parcel{}, []Option{Replicated()})
 		must(t, err)
-		x, err := c.recorder.record(t.Context(), e)
-		must(t, err)
-		calls = append(calls, x)
+		e.compose(c.scripts, time.Now())
+		both = append(both, e)
 	}
-	calls[0].done = true
-	must(t, c.attempt(t.Context(), calls))
-	if before, now := calls[0].entry.confirmed, calls[1].entry.confirmed; before || !now {
+	both[0].done = true
+	must(t, c.attempt(t.Context(), both))
+	if before, now := both[0].confirmed, both[1].confirmed; before || !now {
 		t.Errorf("got %v for what was sent before, %v for what was sent now; want false and true", before, now)
 	}
 }

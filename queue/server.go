@@ -112,8 +112,8 @@ func NewServer(c redis.UniversalClient, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c == nil {
-		return nil, fmt.Errorf("%w: there is no client: give NewServer what topology.Open returned", ErrOption)
+	if err := usable(c, "NewServer", cfg.Logger); err != nil {
+		return nil, err
 	}
 	s := &Server{cfg: cfg, meter: newMeter(), names: slices.Sorted(maps.Keys(cfg.Queues)), handlers: map[string]handler{}}
 	s.sides = append(s.sides, newSide(s, c))

@@ -195,5 +195,5 @@ const closeWithin = 2 * time.Second
 func (a *App) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
-	return errors.Join(a.Catalog.Close(), a.Queue.Close(), a.Sessions.Close(), a.Limits.Close(ctx))
+	return errors.Join(a.Catalog.Close(), a.Sessions.Close(), a.Limits.Close(ctx))
 }
