@@ -13,9 +13,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func outboxOn(t testing.TB, db *sql.DB, most int) *Outbox {
+func outboxOn(t testing.TB, db database, most int) *Outbox {
 	t.Helper()
-	o, err := NewOutbox(db, SQLite, most, nil)
+	o, err := NewOutbox(db.DB, db.dialect, most, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func relayed(t testing.TB, o *Outbox, c *Client) (stop func()) {
 	return stop
 }
 
-func waiting(t testing.TB, db *sql.DB) (n int) {
+func waiting(t testing.TB, db database) (n int) {
 	t.Helper()
 	if err := db.QueryRowContext(context.WithoutCancel(t.Context()), `SELECT count(*) FROM transload_queue_outbox`).Scan(&n); err != nil {
 		t.Fatal(err)
@@ -46,10 +46,8 @@ func waiting(t testing.TB, db *sql.DB) (n int) {
 }
 
 // Redis is away: jobs are stored, and enqueued in their order when it is back.
-func TestSpool(t *testing.T) {
-	t.Parallel()
+func spool(t *testing.T, db database) {
 	r, s := mini(t)
-	db := database(t)
 	o := outboxOn(t, db, 5)
 	c := clientOn(t, r, Options{Budget: 50 * time.Millisecond, Outbox: o})
 	s.Close()
@@ -96,10 +94,8 @@ func TestSpool(t *testing.T) {
 }
 
 // A job that belongs to a transaction is enqueued if that is committed.
-func TestTransactionalOutbox(t *testing.T) {
-	t.Parallel()
+func transactionalOutbox(t *testing.T, db database) {
 	r, _ := mini(t)
-	db := database(t)
 	o := outboxOn(t, db, 0)
 	c := clientOn(t, r, patient())
 	store := func(p parcel, end func(*sql.Tx) error) {
@@ -132,10 +128,8 @@ func TestTransactionalOutbox(t *testing.T) {
 
 // A relay dies between enqueuing and deleting. The job is run meanwhile, and is not
 // run again by the next one.
-func TestRelayDies(t *testing.T) {
-	t.Parallel()
+func relayDies(t *testing.T, db database) {
 	r, _ := mini(t)
-	db := database(t)
 	o := outboxOn(t, db, 0)
 	c, s := clientOn(t, r, patient()), serverOn(t, r, quick("parcels"))
 	runs := newTally()
@@ -166,10 +160,8 @@ func TestRelayDies(t *testing.T) {
 }
 
 // One relays at a time; what can never be enqueued is put aside.
-func TestRelayTurns(t *testing.T) {
-	t.Parallel()
+func relayTurns(t *testing.T, db database) {
 	r, _ := mini(t)
-	db := database(t)
 	o := outboxOn(t, db, 0)
 	c := clientOn(t, r, patient())
 	ctx := t.Context()
@@ -203,12 +195,10 @@ func TestRelayTurns(t *testing.T) {
 }
 
 // While Redis is away nothing is taken out.
-func TestRelayWaits(t *testing.T) {
-	t.Parallel()
+func relayWaits(t *testing.T, db database) {
 	r, _ := mini(t)
 	b := &breach{}
 	r.AddHook(b)
-	db := database(t)
 	o := outboxOn(t, db, 0)
 	c := clientOn(t, r, Options{Budget: 20 * time.Millisecond})
 	if _, err := ship.Store(t.Context(), o, db, parcel{To: "Kyiv"}); err != nil {
@@ -221,7 +211,7 @@ func TestRelayWaits(t *testing.T) {
 	if n := waiting(t, db); n != 1 {
 		t.Errorf("got %d rows; want the job still there", n)
 	}
-	if _, err := NewOutbox(db, 0, 0, nil); !errors.Is(err, ErrOption) {
+	if _, err := NewOutbox(db.DB, 0, 0, nil); !errors.Is(err, ErrOption) {
 		t.Errorf("got %v; want ErrOption", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -246,6 +247,45 @@ func TestStrict(t *testing.T) {
 	runs.reaches(t, "low", 10)
 	if first := strings.Join(runs.order()[:10], ","); strings.Contains(first, "low") {
 		t.Errorf("got %s; want the high ones first", first)
+	}
+}
+
+// Of two queues that both have jobs, one of weight 6 gets six turns for one of the
+// other, which is never left out.
+func TestWeights(t *testing.T) {
+	t.Parallel()
+	r, _ := mini(t)
+	cfg := quick()
+	cfg.Queues, cfg.Concurrency = map[string]int{"high": 6, "low": 1}, 1
+	c, s := clientOn(t, r, patient()), serverOn(t, r, cfg)
+	runs := newTally()
+	handled(t, s, ship, func(_ context.Context, p parcel, _ Meta) error { runs.add(p.To); return nil })
+	const jobs, seen = 700, 350 // both queues have jobs while the first half is run
+	for queue := range cfg.Queues {
+		if _, err := ship.EnqueueAll(t.Context(), c, slices.Repeat([]parcel{{To: queue}}, jobs), In(queue)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := run(t, s)
+	eventually(t, func() error {
+		if n := len(runs.order()); n < seen {
+			return fmt.Errorf("%d jobs were run; want %d", n, seen)
+		}
+		return nil
+	})
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	low := 0
+	for _, queue := range runs.order()[:seen] {
+		if queue == "low" {
+			low++
+		}
+	}
+	// asynq draws lots: of 350 turns 50 are low's, give or take 6.5. Seven times that
+	// is no accident.
+	if low < 5 || low > 95 {
+		t.Errorf("low got %d of %d turns; want some %d", low, seen, seen/7)
 	}
 }
 
