@@ -10,11 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/cache"
 	"github.com/transload/transload/internal/redistest"
 	"github.com/transload/transload/migrate"
 	"github.com/transload/transload/migrate/coordinator"
+	"github.com/transload/transload/pubsub"
 	"github.com/transload/transload/ratelimit"
 	"github.com/transload/transload/sessions"
 	"github.com/transload/transload/topology"
@@ -127,9 +130,10 @@ func migrates(t *testing.T, s *set) {
 	if _, err := asks.Cutover(t.Context(), coordinator.CutoverRequest{To: []int{100}}); err != nil {
 		t.Fatalf("cutover: %v", err)
 	}
-	if _, err := asks.Finish(t.Context(), coordinator.FinishRequest{MinSoak: -1}); err != nil {
-		t.Fatalf("finish: %v", err)
-	}
+	redistest.Eventually(t, within, func() error { // it is refused until the app has obeyed the last record
+		_, err := asks.Finish(t.Context(), coordinator.FinishRequest{MinSoak: -1})
+		return err
+	})
 }
 
 // checked holds that check finds nothing to say of the target, missing rights first of
@@ -164,13 +168,44 @@ func probes(t *testing.T, s *set) {
 		t.Fatal(err)
 	}
 	defer manager.Close()
-	for name, probe := range map[string]func(context.Context) error{"ratelimit": limiter.Probe, "sessions": manager.Probe} {
+	hub, err := pubsub.New(client, []pubsub.Topic{{Delivery: pubsub.Latest}}, pubsub.Options{Budget: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = hub.Run(ctx) })
+	defer wg.Wait()
+	defer stop()
+	store, err := cache.Open(client, cache.Options{Budget: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	values, err := cache.New(store, "probe", cache.Config[int]{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, _, err := values.Get(t.Context(), "1", func(context.Context) (int, error) { return 7, nil }); err != nil || n != 7 {
+		t.Errorf("cache as the user app: got %d, %v; want 7", n, err)
+	}
+	for name, probe := range map[string]func(context.Context) error{"ratelimit": limiter.Probe, "sessions": manager.Probe,
+		"pubsub": hub.Probe, "cache": store.Probe, "cache's tracking": tracked(store)} {
 		redistest.Eventually(t, within, func() error {
 			if err := probe(t.Context()); err != nil {
 				return fmt.Errorf("%s as the user app: %w", name, err)
 			}
 			return nil
 		})
+	}
+}
+
+// tracked asks whether the servers tell a store of changes.
+func tracked(s *cache.Store) func(context.Context) error {
+	const name = "transload_cache_tracked"
+	const want = "# HELP " + name + " 1 while servers tell of changes, so that memory needs not ask.\n# TYPE " + name + " gauge\n" + name + " 1\n"
+	return func(context.Context) error {
+		return testutil.CollectAndCompare(s.Metrics(), strings.NewReader(want), name)
 	}
 }
 

@@ -13,7 +13,9 @@ import (
 	"github.com/redis/go-redis/v9"
 	strict "sigs.k8s.io/yaml"
 
+	"github.com/transload/transload/cache"
 	"github.com/transload/transload/migrate"
+	"github.com/transload/transload/pubsub"
 	"github.com/transload/transload/queue"
 	"github.com/transload/transload/ratelimit"
 	"github.com/transload/transload/sessions"
@@ -78,8 +80,18 @@ func told(t *testing.T) map[string]bool {
 	if err != nil {
 		t.Fatal(err)
 	}
+	hub, err := pubsub.New(plain, []pubsub.Topic{{Delivery: pubsub.Latest}}, pubsub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := cache.Open(plain, cache.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
 	names := map[string]bool{}
-	for _, c := range []prometheus.Collector{client.Metrics(), new(migrate.Client).Metrics(), limiter.Metrics(), manager.Metrics(), jobs.Metrics(), jobs.Figures()} {
+	for _, c := range []prometheus.Collector{client.Metrics(), new(migrate.Client).Metrics(), limiter.Metrics(), manager.Metrics(), jobs.Metrics(), jobs.Figures(),
+		hub.Metrics(), store.Metrics()} {
 		ch := make(chan *prometheus.Desc)
 		go func() { c.Describe(ch); close(ch) }()
 		for d := range ch {
