@@ -89,9 +89,16 @@ func (k *kind) held(q query) *memo {
 	return nil
 }
 
-// keep holds an entry in memory.
+// keep holds an entry in memory that a caller has asked for: when it changes it is read
+// again, so that it is there if Redis goes.
 func (k *kind) keep(q query, e entry, raw []byte, m mark, asked int64) {
-	k.s.memory.keep(&memo{entry: e, kind: k, key: q.key, of: q.tags, raw: raw, mark: m, at: asked})
+	o := k.memo(q, e, raw, m, asked)
+	o.used.Store(true)
+	k.s.memory.keep(o)
+}
+
+func (k *kind) memo(q query, e entry, raw []byte, m mark, asked int64) *memo {
+	return &memo{entry: e, kind: k, key: q.key, of: q.tags, raw: raw, mark: m, at: asked}
 }
 
 func (k *kind) answer(e *entry, from Source, stale bool) answer {

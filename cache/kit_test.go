@@ -195,6 +195,18 @@ func tracked(t testing.TB, list ...*Store) {
 	}
 }
 
+// heardAll waits until the servers have told a store of all that was written before.
+func heardAll(t testing.TB, s *Store) {
+	t.Helper()
+	now := s.memory.clock()
+	redistest.Eventually(t, within, func() error {
+		if s.memory.until.Load() < now+int64(vouchFor) {
+			return errors.New("the servers have not vouched since")
+		}
+		return nil
+	})
+}
+
 // counted returns a metric of a store's trucks.
 func counted(c *Cache[truck], requests string) float64 {
 	return testutil.ToFloat64(c.kind.meter.requests[requests])

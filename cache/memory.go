@@ -57,7 +57,7 @@ type memo struct {
 	raw  []byte   // as it is in Redis
 	mark mark
 	at   int64       // when Redis, or the loader, was asked for it
-	used atomic.Bool // since then
+	used atomic.Bool // by a caller, since Redis or the loader was asked for it
 }
 
 // A mark is what was known of an entry's keys at a moment.

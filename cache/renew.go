@@ -118,7 +118,7 @@ func (s *Store) readAgain(ctx context.Context, list []*memo) {
 	for i, o := range list {
 		q := query{key: o.key}
 		if e, ok := parse(raws[i], o.kind.version); ok && o.kind.usable(q, &e, nil) {
-			o.kind.keep(q, e, raws[i], marks[i], asked)
+			s.memory.keep(o.kind.memo(q, e, raws[i], marks[i], asked)) // once more only if it is used until then
 		}
 	}
 }
