@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/transload/transload/internal/budget"
+	"github.com/transload/transload/internal/eviction"
 )
 
 // Probe fills an entry of its own, gets it as another process would, invalidates it,
 // and sees that it is gone, as an operator would to know that all is well after a
 // migration. It logs how long that took, which is also in the error, if there is one.
-// What it leaves expires in two minutes.
+// What it leaves expires in two minutes. A server that evicts nothing is no error, but
+// logged (Info): when it is full, it takes no entries.
 func (s *Store) Probe(ctx context.Context) error {
 	began := time.Now()
 	key := entryKey("transload-probe", fmt.Sprintf("%x", newToken()))
@@ -20,6 +24,11 @@ func (s *Store) Probe(ctx context.Context) error {
 		return fmt.Errorf("cache: probe, after %v: %w", took, err)
 	}
 	s.opt.Logger.Info("probe passed: an entry was filled, got and invalidated", "workload", workload, "op", "probe", "took", took)
+	policy, err := budget.Do(ctx, s.redis.budget, func(ctx context.Context) (string, error) { return eviction.Policy(ctx, s.redis.c) })
+	if err == nil && policy == eviction.None {
+		s.opt.Logger.Info("the server evicts nothing: when it is full, it takes no entries. On a Redis of the cache's own set maxmemory-policy allkeys-lru",
+			"workload", workload, "op", "probe", "policy", policy)
+	}
 	return nil
 }
 

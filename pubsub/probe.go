@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/transload/transload/internal/budget"
+	"github.com/transload/transload/internal/eviction"
 )
 
 // Probe follows a topic of its own, publishes a message and a last value, sees both
 // arrive, and lets go of them, as an operator would to know that all is well after a
 // migration. Run must be running. It logs how long that took, which is also in the
-// error, if there is one; what it published expires within a minute.
+// error, if there is one; what it published expires within a minute. A server that may
+// evict topics is no error, but a warning in the log.
 func (h *Hub) Probe(ctx context.Context) (err error) {
 	began := time.Now()
 	err = h.probe(ctx)
@@ -19,6 +23,11 @@ func (h *Hub) Probe(ctx context.Context) (err error) {
 		return fmt.Errorf("pubsub: probe, after %v: %w", took, err)
 	}
 	h.opt.Logger.Info("probe passed: messages were published and heard", "workload", workload, "op", "probe", "took", took)
+	on := h.server(h.parts[0])
+	policy, err := budget.Do(ctx, on.budget, func(ctx context.Context) (string, error) { return eviction.Policy(ctx, on.c) })
+	if err == nil && policy != "" && policy != eviction.None {
+		h.opt.Logger.Warn("the server may evict topics, which are gaps then: set maxmemory-policy noeviction", "workload", workload, "op", "probe", "policy", policy)
+	}
 	return nil
 }
 
