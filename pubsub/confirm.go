@@ -15,14 +15,22 @@ import (
 // so one WAIT at a time is enough for all who publish meanwhile.
 type confirmer struct {
 	mu   sync.Mutex
-	busy bool
-	next *round // those who came while one is under way
+	next *round // of those who come now
 }
 
-// A round is one WAIT, for all who joined before it began.
+// A round is one WAIT, for all who joined before it began. One of them does it.
 type round struct {
+	turn chan struct{} // 1: the round before is over: who takes this does the WAIT
 	done chan struct{}
 	run  string // of the server, "" if no replica has confirmed
+}
+
+func newRound() *round { return &round{turn: make(chan struct{}, 1), done: make(chan struct{})} }
+
+func newConfirmer() *confirmer {
+	c := &confirmer{next: newRound()}
+	c.next.turn <- struct{}{}
+	return c
 }
 
 // confirmer returns that of a server. There are as many as servers that were primaries
@@ -32,7 +40,7 @@ func (h *Hub) confirmer(run string) *confirmer {
 	defer h.mu.Unlock()
 	c := h.confirmers[run]
 	if c == nil {
-		c = &confirmer{}
+		c = newConfirmer()
 		h.confirmers[run] = c
 	}
 	return c
@@ -42,43 +50,28 @@ func (h *Hub) confirmer(run string) *confirmer {
 // call. A partition leads to the server.
 func (c *confirmer) confirmed(ctx context.Context, h *Hub, p *partition, run string, limit time.Duration) bool {
 	c.mu.Lock()
-	if c.next == nil {
-		c.next = &round{done: make(chan struct{})}
-	}
 	r := c.next
-	lead := !c.busy
-	if lead {
-		c.begin()
-	}
 	c.mu.Unlock()
-	if lead {
-		c.lead(context.WithoutCancel(ctx), h, p, r, limit) // others wait for it too; bounded by limit
-	}
 	select {
+	case <-r.turn:
+		c.lead(ctx, h, p, r, limit)
 	case <-r.done:
-		return r.run == run && run != ""
 	case <-ctx.Done():
 		return false
 	}
+	return r.run == run && run != ""
 }
 
-// begin takes those who wait into a round of their own. mu is held.
-func (c *confirmer) begin() {
-	c.busy = true
-	c.next = nil
-}
-
-// lead runs a round, and the next one for those who came meanwhile.
+// lead runs a round. Who comes from now on is in the next one, which begins when this
+// is over.
 func (c *confirmer) lead(ctx context.Context, h *Hub, p *partition, r *round, limit time.Duration) {
-	r.run = h.confirmOnce(ctx, p, limit)
-	close(r.done)
+	next := newRound()
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.busy = false
-	if n := c.next; n != nil {
-		c.begin()
-		go c.lead(ctx, h, p, n, limit) // ends when nobody has come meanwhile
-	}
+	c.next = next
+	c.mu.Unlock()
+	defer func() { next.turn <- struct{}{} }()
+	defer close(r.done)
+	r.run = h.confirmOnce(context.WithoutCancel(ctx), p, limit) // others wait for it too; bounded by limit
 }
 
 // confirmOnce writes and waits on one connection. Watch is the one way to it that every

@@ -175,18 +175,25 @@ func (c *socket) begin(ctx context.Context, at *seat, topic, since string) (reas
 	case err != nil:
 		return "try again"
 	}
-	pos := f.here()
+	if !c.sit(ctx, at, f) {
+		c.h.unfollow(f) // it was given up meanwhile
+	}
+	return ""
+}
+
+// sit has a follow heard of by the client, unless its seat was given up meanwhile.
+func (c *socket) sit(ctx context.Context, at *seat, f *follow) bool {
+	topic, pos := f.t.name, f.here()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if ctx.Err() != nil || c.topics[topic] != at { // it was given up meanwhile
-		go c.h.unfollow(f) // takes other locks, and ends at once
-		return ""
+	if ctx.Err() != nil || c.topics[topic] != at {
+		return false
 	}
 	at.f.Store(f)
 	c.notes = append(c.notes, wire{Event: evSubscribed, Topic: topic, Pos: pos}.encode())
 	c.dirty = append(c.dirty, f)
 	c.poke()
-	return ""
+	return true
 }
 
 // unsubscribe ends a subscription, if there is one, and says so.
