@@ -63,6 +63,9 @@ func (h *Hub) moreEchoes(first echo) []echo {
 // would hold up the others'.
 func (h *Hub) echoAll(ctx context.Context, list []echo) {
 	clients, _ := h.source.Listen()
+	if len(clients) < 2 {
+		return // the migration has ended meanwhile
+	}
 	for i, c := range clients {
 		ctx, cancel := context.WithTimeout(ctx, min(h.opt.Budget, 250*time.Millisecond))
 		_, err := c.Pipelined(ctx, func(pipe redis.Pipeliner) error {

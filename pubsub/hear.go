@@ -108,7 +108,7 @@ func (h *Hub) check(ctx context.Context, wg *sync.WaitGroup, p *partition) {
 	if age > h.opt.Silence/4+rand.N(h.opt.Silence/8) && !p.probing.Swap(true) {
 		wg.Go(func() {
 			defer p.probing.Store(false)
-			if _, err := h.run(ctx, p, sendScript, p.channel, p.channel, "p "+h.id); err != nil {
+			if _, err := h.run(ctx, p, sendScript, []string{p.channel, p.sideKey()}, p.channel, "p "+h.id); err != nil {
 				h.meter.lostProbes.Inc()
 			}
 		})

@@ -123,8 +123,8 @@ func TestPublishTwice(t *testing.T) {
 	p, policy := h.partOf("chat:a"), &h.topics[0]
 	send := func(id string, waited int) numbered {
 		t.Helper()
-		args := []any{p.channel, "chat:a", "r", "", "1", id, newEpoch(), policy.Keep.Milliseconds(), 256, 1 << 20, 10, waited}
-		v, err := h.run(t.Context(), p, publishScript, p.key("chat:a"), args...)
+		args := []any{p.channel, "chat:a", "r", "", "1", id, newEpoch(), policy.Keep.Milliseconds(), 256, 1 << 20, 10, waited, 1}
+		v, err := h.run(t.Context(), p, publishScript, []string{p.key("chat:a"), p.sideKey()}, args...)
 		must(t, err)
 		n, err := parseNumbered(v)
 		must(t, err)
@@ -144,6 +144,24 @@ func TestPublishTwice(t *testing.T) {
 	if n := send("new", 1); n.status != published {
 		t.Errorf("got %+v; want published: none of the others came after it was first sent", n)
 	}
+}
+
+// What has had its time makes room for other keys, though nobody follows the topic.
+func TestKeysMakeRoom(t *testing.T) {
+	t.Parallel()
+	_, s := mini(t)
+	h := hubOn(t, miniClient(t, s), []Topic{{Delivery: Latest, Keys: 2, Keep: time.Second}})
+	publish(t, h, "a", "left", 1)
+	publish(t, h, "a", "stays", 1)
+	if _, err := h.Publish(t.Context(), "a", "another", 1); !errors.Is(err, ErrFull) {
+		t.Errorf("got %v; want ErrFull", err)
+	}
+	eventually(t, func() error {
+		publish(t, h, "a", "stays", 2)
+		_, err := h.Publish(t.Context(), "a", "another", 1)
+		return err
+	})
+	subscribe(t, h, "a", "").wants("snapshot", "stays=2", "another=1")
 }
 
 // Values that were not renewed are gone for who reads them, though others of the

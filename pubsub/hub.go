@@ -29,10 +29,13 @@ type Hub struct {
 	topics []Topic    // the longest prefix first
 	redis  [2]*server // the second of a plain pair alone
 	source sides
+	moved  crossing
 	parts  []*partition
 	id     string // for its probes
 	began  time.Time
 	meter  *meter
+	book   book
+	swept  atomic.Int64 // when a full topic was swept last
 	loads  *queue[*topic]
 	echo   chan echo
 

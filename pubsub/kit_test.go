@@ -107,6 +107,21 @@ func (r *reader) wants(want ...string) {
 	}
 }
 
+// snapshot reads one of so many keys.
+func (r *reader) snapshot(keys int) map[string]string {
+	r.t.Helper()
+	r.wants("snapshot")
+	all := map[string]string{}
+	for len(all) < keys {
+		e := r.next()
+		if e.Kind != Published {
+			r.t.Fatalf("got %s after %d keys; want %d", short(e), len(all), keys)
+		}
+		all[e.Key] = string(e.Data)
+	}
+	return all
+}
+
 // quiet fails the test if there is anything to be read.
 func (r *reader) quiet() {
 	r.t.Helper()

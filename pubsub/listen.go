@@ -29,6 +29,11 @@ func (h *Hub) listen(ctx context.Context, wg *sync.WaitGroup) {
 	defer tick.Stop()
 	for {
 		clients, changed := h.source.Listen()
+		if h.moved.note(clients) { // while the other side can still say that nothing was lost
+			for _, p := range h.parts {
+				h.doubtAll(p)
+			}
+		}
 		want := h.places(clients)
 		for at, e := range ears {
 			if want[at] == nil {

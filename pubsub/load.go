@@ -55,7 +55,7 @@ func (h *Hub) load(ctx context.Context) {
 // follows begins earlier than it seemed.
 func (h *Hub) fetchState(ctx context.Context, t *topic, line []span, seq int64) (s state, err error) {
 	for after := seq; ; {
-		reply, err := h.run(ctx, t.part, loadScript, t.key, kinds[t.policy.Delivery], newEpoch(), t.policy.Keep.Milliseconds(), after)
+		reply, err := h.read(ctx, t.part, t.name, t.policy, after)
 		if err != nil {
 			return state{}, err
 		}
@@ -68,6 +68,17 @@ func (h *Hub) fetchState(ctx context.Context, t *topic, line []span, seq int64) 
 		}
 		after = from
 	}
+}
+
+// read has load.lua read a topic, and remove what has had its time.
+func (h *Hub) read(ctx context.Context, p *partition, topic string, policy *Topic, after int64) (any, error) {
+	return h.paged(topic, func(pages int) (any, error) {
+		keys := []string{p.key(topic), p.sideKey()}
+		if policy.Delivery == Latest {
+			keys = append(keys, p.pages(topic, pages)...)
+		}
+		return h.run(ctx, p, loadScript, keys, kinds[policy.Delivery], newEpoch(), policy.Keep.Milliseconds(), after)
+	})
 }
 
 // common is up to which number a state agrees with who has a place.
@@ -108,8 +119,8 @@ type verdicts map[*partition]verdict
 // one side alone there is nothing to be proven by it. An answer is good for a second,
 // since all topics ask at once.
 func (h *Hub) primaries(ctx context.Context, p *partition) []string {
-	clients, _ := h.source.Listen()
-	if len(clients) < 2 {
+	clients := h.moved.sides()
+	if clients == nil {
 		return nil
 	}
 	h.mu.Lock()

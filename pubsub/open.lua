@@ -1,13 +1,19 @@
--- The beginning of each script. The state of a topic, KEYS[1], is a hash, in which
+-- The beginning of each script. The head of a topic, KEYS[1], is a hash, in which
 --   e     epoch: the line of messages; another one whenever another server goes on with it
 --   s     number of the last message; it only grows, across epochs too
 --   r     run id of the server that numbered it
 --   l     earlier lines, oldest first: "epoch last-number run-id;" each
 --   o, b  oldest message kept and bytes of all that are kept (history alone)
 --   h:N   message N as it was published         (history)
---   v:K   last message of the key K             (last values)
+--   f     name of the topic's first line
+--   p, c  over how many pages last values are spread, 1 if it says nothing; how many keys
 --   g     move with which it came to this side of a plain pair
 --   n:I   id of the message whose number is I, modulo 32; i:ID its moment and number
+-- A page of last values, KEYS[3] and on, is a hash, in which
+--   f     as in the head; a page that says otherwise was left by a topic that is gone
+--   v:K   last message of the key K: its page is a number of K's, modulo the pages
+-- So what a publish changes is small however many keys there are, and a migration
+-- copies no more than that.
 -- INFO is what tells a promoted replica, or the target of a migration, from the server
 -- that wrote r; where it is not allowed, lines never end.
 
@@ -53,11 +59,12 @@ end
 -- on with. epoch is what a new line would be called.
 local function open(run, epoch, keep)
   local key = KEYS[1]
-  local v = redis.call('HMGET', key, 'e', 's', 'r', 'l', 'o', 'b')
-  local t = { epoch = v[1], seq = tonumber(v[2] or 0), past = v[4] or '', oldest = tonumber(v[5] or 1), bytes = tonumber(v[6] or 0) }
+  local v = redis.call('HMGET', key, 'e', 's', 'r', 'l', 'o', 'b', 'f', 'p', 'c')
+  local t = { epoch = v[1], seq = tonumber(v[2] or 0), past = v[4] or '', oldest = tonumber(v[5] or 1), bytes = tonumber(v[6] or 0),
+    first = v[7], pages = tonumber(v[8] or 1), count = tonumber(v[9] or 0) }
   if not t.epoch then
-    t.epoch = epoch
-    redis.call('HSET', key, 'e', epoch, 's', '0', 'r', run)
+    t.epoch, t.first = epoch, epoch
+    redis.call('HSET', key, 'e', epoch, 's', '0', 'r', run, 'f', epoch)
     redis.call('PEXPIRE', key, keep)
   elseif v[3] ~= run then
     t.past = t.past .. t.epoch .. ' ' .. int(t.seq) .. ' ' .. v[3] .. ';'
@@ -68,6 +75,23 @@ local function open(run, epoch, keep)
     redis.call('HSET', key, 'e', epoch, 'r', run, 'l', t.past)
   end
   return t
+end
+
+-- paged returns an error if last values are spread over other pages than was thought.
+local function paged(t, pages)
+  if t.pages ~= pages then
+    return redis.error_reply('PAGES ' .. t.pages)
+  end
+  return nil
+end
+
+-- own makes a page the topic's, and empty if it was not.
+local function own(t, page, keep)
+  if redis.call('HGET', page, 'f') ~= t.first then
+    redis.call('DEL', page)
+    redis.call('HSET', page, 'f', t.first)
+    redis.call('PEXPIRE', page, keep)
+  end
 end
 
 local function publish(cluster, channel, frame)

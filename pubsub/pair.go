@@ -34,8 +34,9 @@ func (p *partition) sideKey() string { return p.channel + ":side" }
 
 // run runs a script on the side that has a partition. Of a plain pair the side itself
 // knows, and the script asks it.
-func (h *Hub) run(ctx context.Context, p *partition, s *script, key string, args ...any) (any, error) {
-	keys := []string{key, p.sideKey()}
+// The first of its keys is the head of a topic, or what else the partition has; the
+// second the side's.
+func (h *Hub) run(ctx context.Context, p *partition, s *script, keys []string, args ...any) (any, error) {
 	if h.redis[1] == nil {
 		return h.redis[0].run(ctx, s, keys, append(args, 0)...)
 	}
@@ -50,7 +51,7 @@ func (h *Hub) run(ctx context.Context, p *partition, s *script, key string, args
 		case redis.HasErrorPrefix(err, "ELSEWHERE"):
 			p.second.CompareAndSwap(second, !second)
 		case redis.HasErrorPrefix(err, "IMPORT"):
-			if _, err = fetchTopic(ctx, from, to, keys, moveOf(err)); err != nil {
+			if _, err = h.fetchTopic(ctx, from, to, p, strings.TrimPrefix(keys[0], p.key("")), moveOf(err)); err != nil {
 				return nil, err
 			}
 		default:
@@ -68,28 +69,45 @@ func moveOf(v any) string {
 
 // fetchTopic brings a topic from the side that has given it to the one that has it. It
 // may be done by several at once: the first one counts.
-func fetchTopic(ctx context.Context, from, to *server, keys []string, move string) (fetched bool, err error) {
-	v, err := from.run(ctx, exportScript, keys, move)
+func (h *Hub) fetchTopic(ctx context.Context, from, to *server, p *partition, topic, move string) (fetched bool, err error) {
+	var keys []string
+	v, err := h.paged(topic, func(pages int) (any, error) {
+		keys = append([]string{p.key(topic), p.sideKey()}, p.pages(topic, pages)...)
+		return from.run(ctx, exportScript, keys, move)
+	})
 	if redis.HasErrorPrefix(err, "MOVING") {
 		return false, fmt.Errorf("%w: %w", ErrUnavailable, errMoving)
 	}
 	if err != nil {
 		return false, err
 	}
+	args, err := imported(v, move)
+	if err != nil {
+		return false, err
+	}
+	n, err := to.run(ctx, importScript, keys, args...)
+	return n == int64(1), err
+}
+
+// imported makes arguments of import.lua of what export.lua has returned.
+func imported(v any, move string) (args []any, err error) {
 	list, _ := v.([]any)
-	if len(list) != 2 {
-		return false, fmt.Errorf("%w: a topic to be moved", errFrame)
+	if len(list) < 3 {
+		return nil, fmt.Errorf("%w: a topic to be moved", errFrame)
 	}
 	ttl, _ := list[0].(int64)
-	fields, ok := list[1].([]any)
-	if !ok {
-		return false, fmt.Errorf("%w: a topic to be moved", errFrame)
-	}
 	if ttl <= 0 {
 		ttl = 60_000 // there is none: that it has been looked for is remembered
 	}
-	n, err := to.run(ctx, importScript, keys, append([]any{move, ttl}, fields...)...)
-	return n == int64(1), err
+	args = append(args, move, ttl)
+	for _, part := range list[1:] {
+		fields, ok := part.([]any)
+		if !ok {
+			return nil, fmt.Errorf("%w: a topic to be moved", errFrame)
+		}
+		args = append(append(args, len(fields)), fields...)
+	}
+	return args, nil
 }
 
 // Move hands all partitions of a plain pair to its second client, Options.Also, or, with
@@ -164,7 +182,7 @@ func (h *Hub) fetchAll(ctx context.Context, from, to *server) error {
 	return eachMaster(ctx, from.c, func(ctx context.Context, node redis.Cmdable) error {
 		keys := node.Scan(ctx, 0, prefix+"*", 1000).Iterator()
 		for keys.Next(ctx) {
-			channel, _, ok := strings.Cut(keys.Val(), ":t:")
+			channel, topic, ok := strings.Cut(keys.Val(), ":t:")
 			if !ok {
 				continue
 			}
@@ -176,7 +194,7 @@ func (h *Hub) fetchAll(ctx context.Context, from, to *server) error {
 				if err != nil {
 					return err
 				}
-				if _, err := fetchTopic(ctx, from, to, []string{keys.Val(), p.sideKey()}, moveOf(side)); err != nil {
+				if _, err := h.fetchTopic(ctx, from, to, p, topic, moveOf(side)); err != nil {
 					return fmt.Errorf("pubsub: move a topic of %s: %w", p.channel, err)
 				}
 			}

@@ -35,6 +35,9 @@ func movePair(t *testing.T, a, b func() redis.UniversalClient) {
 	with := func(p *Options) { same(p); p.Also = b() }
 	h, other := hubOn(t, a(), policies(), with), hubOn(t, a(), policies(), with)
 	publish(t, h, "pos:unused", "truck", "before") // goes over with the last
+	for i := range 100 {
+		publish(t, h, "pos:many", fmt.Sprint(i), i)
+	}
 	late := publish(t, h, "chat:unused", "", "before")
 	const topics = 8
 	var subs []*reader
@@ -76,6 +79,9 @@ func movePair(t *testing.T, a, b func() redis.UniversalClient) {
 	t.Logf("%v messages", sent)
 	last := hubOn(t, b(), policies(), same) // the old side is not needed any more
 	subscribe(t, last, "pos:unused", "").wants("snapshot", `truck="before"`)
+	if got := subscribe(t, last, "pos:many", "").snapshot(100); got["99"] != "99" {
+		t.Errorf("got %v; want the last of each key", got)
+	}
 	end := subscribe(t, last, "chat:unused", late.Pos)
 	publish(t, h, "chat:unused", "", "after")
 	for {

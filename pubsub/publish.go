@@ -90,6 +90,9 @@ func (h *Hub) publish(ctx context.Context, topic, key string, data []byte) (r Re
 		return r, err
 	}
 	h.sendEcho(p, reply)
+	if reply.grow {
+		h.grow(ctx, p, topic, policy)
+	}
 	r.Pos = position(reply.epoch, reply.seq)
 	if policy.Confirm > 0 {
 		r.Confirmed = h.confirmer(reply.run).confirmed(ctx, h, p, reply.run, policy.Confirm)
@@ -104,20 +107,23 @@ type numbered struct {
 	epoch      string
 	seq        int64
 	run, frame string
+	grow       bool
 }
 
 func parseNumbered(v any) (n numbered, err error) {
 	list, _ := v.([]any)
-	if len(list) != 5 {
+	if len(list) != 6 {
 		return n, fmt.Errorf("%w: a publish's reply of %d parts", errFrame, len(list))
 	}
-	var ok [5]bool
+	var ok [6]bool
 	n.status, ok[0] = list[0].(int64)
 	n.epoch, ok[1] = list[1].(string)
 	n.seq, ok[2] = list[2].(int64)
 	n.run, ok[3] = list[3].(string)
 	n.frame, ok[4] = list[4].(string)
-	if ok != [5]bool{true, true, true, true, true} {
+	more, all := list[5].(int64)
+	n.grow, ok[5] = more == 1, all
+	if ok != [6]bool{true, true, true, true, true, true} {
 		return n, fmt.Errorf("%w: a publish's reply", errFrame)
 	}
 	return n, nil
@@ -128,16 +134,26 @@ func parseNumbered(v any) (n numbered, err error) {
 func (h *Hub) number(ctx context.Context, p *partition, topic, key, kind string, data []byte, policy *Topic) (numbered, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.opt.Wait)
 	defer cancel()
-	args := []any{p.channel, topic, kind, key, data, rand.Text()[:10], newEpoch(), policy.Keep.Milliseconds(), policy.History, policy.Bytes, policy.Keys, 0}
+	args := []any{p.channel, topic, kind, key, data, rand.Text()[:10], newEpoch(), policy.Keep.Milliseconds(), policy.History, policy.Bytes, policy.Keys}
 	var since time.Time // of the first try that may have been carried out
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		tried := time.Now()
+		waited := int64(0)
 		if !since.IsZero() {
-			args[len(args)-1] = max(tried.Sub(since), time.Millisecond).Milliseconds()
+			waited = max(tried.Sub(since).Milliseconds(), 1)
 		}
-		v, err := h.run(ctx, p, publishScript, p.key(topic), args...)
+		v, err := h.paged(topic, func(pages int) (any, error) {
+			keys := []string{p.key(topic), p.sideKey()}
+			if policy.Delivery == Latest {
+				keys = append(keys, p.page(topic, pageOf(key, pages)))
+			}
+			return h.run(ctx, p, publishScript, keys, append(args[:len(args):len(args)], waited, pages)...)
+		})
 		if err == nil {
 			n, err := parseNumbered(v)
+			if err == nil && n.status == full && h.sweep(ctx, p, topic, policy) {
+				continue
+			}
 			return n, orStatus(n, err)
 		}
 		if answered(err) {
@@ -151,6 +167,17 @@ func (h *Hub) number(ctx context.Context, p *partition, topic, key, kind string,
 			return numbered{}, err
 		}
 	}
+}
+
+// sweep removes what has had its time from a topic that is full, and reports whether it
+// has: it reads all of the topic, so a process does it once a second at most.
+func (h *Hub) sweep(ctx context.Context, p *partition, topic string, policy *Topic) bool {
+	now, last := h.since(), h.swept.Load()
+	if last != 0 && time.Duration(now-last) < time.Second || !h.swept.CompareAndSwap(last, now) {
+		return false
+	}
+	_, err := h.read(ctx, p, topic, policy, 0)
+	return err == nil
 }
 
 func orStatus(n numbered, err error) error {

@@ -2,14 +2,17 @@
 -- however often it is sent.
 --   ARGV: channel, topic, kind (l: last values, d: the same, removes a key, r: history,
 --         v: nothing is kept), key, data, id, name of a new line, keep (ms), history
---         (messages), history (bytes), keys at most, ms since it was first sent, side
--- Returns status, epoch, number, run id, frame. Status: 1 published, 2 it had been
--- before, 3 unknown: too many others were since, 4 too many keys. 3 and 4 change nothing.
+--         (messages), history (bytes), keys at most, ms since it was first sent, pages of
+--         last values, side
+--   KEYS[3]: of last values, the page of the key
+-- Returns status, epoch, number, run id, frame, and 1 if there should be more pages.
+-- Status: 1 published, 2 it had been before, 3 unknown: too many others were since, 4 too
+-- many keys. 3 and 4 change nothing.
 local channel, topic, kind, name, data, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local keep, most, bytes, keys, waited = ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
 local ring = 32
 
-local wrong = absent(ARGV[13])
+local wrong = absent(ARGV[14])
 if wrong then
   return wrong
 end
@@ -18,21 +21,27 @@ local run, cluster = server()
 local now = clock()
 local before = redis.call('HGET', key, 'i:' .. id)
 if before then
-  return { 2, redis.call('HGET', key, 'e'), tonumber(string.match(before, '(%d+)$')), run, '' }
+  return { 2, redis.call('HGET', key, 'e'), tonumber(string.match(before, '(%d+)$')), run, '', 0 }
 end
 local t = open(run, ARGV[7], keep)
+wrong = KEYS[3] and paged(t, tonumber(ARGV[13]))
+if wrong then
+  return wrong
+end
 local slot = 'n:' .. int((t.seq + 1) % ring)
 local old = redis.call('HGET', key, slot)
 if waited > 0 and old then
   local at = string.match(redis.call('HGET', key, 'i:' .. old) or '', '^(%d+)')
   if not at or tonumber(at) >= now - waited then
-    return { 3, t.epoch, t.seq, run, '' }
+    return { 3, t.epoch, t.seq, run, '', 0 }
   end
 end
-if kind == 'l' and redis.call('HEXISTS', key, 'v:' .. name) == 0 then
-  local others = 3 + (t.past == '' and 0 or 1) + redis.call('HEXISTS', key, 'g') + 2 * math.min(t.seq, ring)
-  if redis.call('HLEN', key) - others >= keys then
-    return { 4, t.epoch, t.seq, run, '' }
+local page, known = KEYS[3], false
+if page then
+  own(t, page, keep)
+  known = redis.call('HEXISTS', page, 'v:' .. name) == 1
+  if kind == 'l' and not known and t.count >= keys then
+    return { 4, t.epoch, t.seq, run, '', 0 }
   end
 end
 
@@ -43,9 +52,14 @@ if old then
 end
 redis.call('HSET', key, 's', int(seq), slot, id, 'i:' .. id, int(now) .. ' ' .. int(seq))
 if kind == 'l' then
-  redis.call('HSET', key, 'v:' .. name, frame)
-elseif kind == 'd' then
-  redis.call('HDEL', key, 'v:' .. name)
+  redis.call('HSET', page, 'v:' .. name, frame)
+  redis.call('PEXPIRE', page, keep)
+  if not known then
+    t.count = redis.call('HINCRBY', key, 'c', 1)
+  end
+elseif known then
+  redis.call('HDEL', page, 'v:' .. name)
+  redis.call('HINCRBY', key, 'c', -1)
 elseif kind == 'r' then
   local total, oldest = t.bytes + #frame, t.oldest
   while oldest < seq and (seq - oldest >= most or total > bytes) do
@@ -57,4 +71,4 @@ elseif kind == 'r' then
 end
 redis.call('PEXPIRE', key, keep)
 publish(cluster, channel, frame)
-return { 1, t.epoch, seq, run, frame }
+return { 1, t.epoch, seq, run, frame, t.count > 64 * t.pages and t.pages < 256 and 1 or 0 }

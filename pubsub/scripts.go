@@ -13,6 +13,8 @@ var (
 	publishText string
 	//go:embed load.lua
 	loadText string
+	//go:embed grow.lua
+	growText string
 	//go:embed send.lua
 	sendText string
 	//go:embed whoami.lua
@@ -26,6 +28,7 @@ var (
 
 	publishScript = newScript(publishText)
 	loadScript    = newScript(loadText)
+	growScript    = newScript(growText)
 	sendScript    = newScript(sendText)
 	whoamiScript  = newScript(whoamiText)
 	confirmScript = newScript(confirmText)

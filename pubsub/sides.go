@@ -2,6 +2,8 @@ package pubsub
 
 import (
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -23,6 +25,42 @@ type fixed []redis.UniversalClient
 
 // Listen implements Listener.
 func (f fixed) Listen() ([]redis.UniversalClient, <-chan struct{}) { return f, nil }
+
+// proofFor is how long the side that a migration has left is still asked who it is.
+const proofFor = time.Minute
+
+// A crossing remembers both sides of a migration for a while after one was left.
+type crossing struct {
+	mu   sync.Mutex
+	both []redis.UniversalClient
+	left time.Time // when one was left; zero while there are two
+}
+
+// note takes the sides that there are, and reports whether one was left just now.
+func (c *crossing) note(clients []redis.UniversalClient) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(clients) > 1 {
+		c.both, c.left = clients, time.Time{}
+		return false
+	}
+	if c.both == nil || !c.left.IsZero() {
+		return false
+	}
+	c.left = time.Now()
+	return true
+}
+
+// sides are those that may prove that nothing was lost from one to the other; none if
+// there is but one.
+func (c *crossing) sides() []redis.UniversalClient {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.left.IsZero() && time.Since(c.left) > proofFor {
+		c.both = nil
+	}
+	return c.both
+}
 
 func newSides(c, also redis.UniversalClient) (sides, error) {
 	if l, ok := c.(Listener); ok {

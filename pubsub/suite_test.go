@@ -3,6 +3,7 @@ package pubsub
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -38,6 +39,21 @@ func suite(t *testing.T, c redis.UniversalClient) {
 			s.wants("-truck-1")
 			subscribe(t, h, top, "").wants("snapshot", "truck-2=2")
 			s.quiet()
+		}
+	})
+	t.Run("latest of many keys", func(t *testing.T) {
+		top, all := topic("pos:", 200), map[string]string{}
+		for i := range 300 { // h spreads them over more pages, of which other does not know
+			key := fmt.Sprint("truck-", i)
+			publish(t, h, top, key, i)
+			all[key] = fmt.Sprint(i)
+		}
+		publish(t, other, top, "truck-7", "moved")
+		must(t, other.Remove(t.Context(), top, "truck-8"))
+		all["truck-7"] = `"moved"`
+		delete(all, "truck-8")
+		if got := subscribe(t, hubOn(t, c, policies()), top, "").snapshot(len(all)); !maps.Equal(got, all) {
+			t.Errorf("got %v; want %v", got, all)
 		}
 	})
 	t.Run("recoverable", func(t *testing.T) {
