@@ -17,7 +17,7 @@ func TestPages(t *testing.T) {
 	_, s := mini(t)
 	c := miniClient(t, s)
 	h := hubOn(t, c, []Topic{{Delivery: Latest}})
-	const keys = 3000
+	const keys = 300
 	for i := range keys {
 		publish(t, h, "a", fmt.Sprint(i), i)
 	}
@@ -26,10 +26,10 @@ func TestPages(t *testing.T) {
 		t.Errorf("got %d fields in the head; want some 70", n)
 	}
 	pages := pagesOf(t, c, p, "a")
-	if len(pages) != 64 || slices.Max(pages) > 100 {
-		t.Errorf("got %d pages of up to %d keys; want 64 of some 47", len(pages), slices.Max(pages))
+	if len(pages) != 16 || slices.Max(pages) > 40 {
+		t.Errorf("got %d pages of up to %d keys; want 16 of some 19", len(pages), slices.Max(pages))
 	}
-	if got := subscribe(t, h, "a", "").snapshot(keys); got["2999"] != "2999" {
+	if got := subscribe(t, h, "a", "").snapshot(keys); got["299"] != "299" {
 		t.Errorf("got %v", got)
 	}
 	// Somebody deletes the head alone: what is left counts for nothing.
@@ -58,7 +58,7 @@ func TestPagesTogether(t *testing.T) {
 	_, s := mini(t)
 	topics := []Topic{{Delivery: Latest}}
 	hubs := []*Hub{hubOn(t, miniClient(t, s), topics), hubOn(t, miniClient(t, s), topics), hubOn(t, miniClient(t, s), topics)}
-	const each = 200
+	const each = 100
 	var wg sync.WaitGroup
 	for i, h := range hubs {
 		wg.Go(func() {
