@@ -17,7 +17,7 @@ func (p process) drillVerb() *cli.Command {
 		Name:  "drill",
 		Usage: "write and read through a failover, and say how long it took and what was lost",
 		Description: "Writes and reads with the app's own settings, REDIS_* or with --target REDIS_TARGET_*, under keys\n" +
-			"that begin with drill: and are removed at the end. Nothing is killed or moved unless one of these is given:\n" +
+			"of its own that are no workload's and are removed at the end. Nothing is killed or moved unless one of these is given:\n" +
 			"--wait waits for a fault from outside, --planned moves the primary, --local kills one of its own.\n" +
 			"The last line is `drill: PASS ...`, or FAIL with exit code 2.",
 		Flags: []cli.Flag{

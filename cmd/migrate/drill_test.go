@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -56,7 +57,7 @@ func TestDrillPlanned(t *testing.T) {
 		}
 	}
 	for _, n := range set.Nodes {
-		keys := redistest.Do(t, n, "KEYS", "drill:*")
+		keys := redistest.Do(t, n, "KEYS", "*drill:*")
 		if list, _ := keys.([]any); len(list) > 0 {
 			t.Errorf("%s: %d keys were left", n.Addr(), len(list))
 		}
@@ -64,6 +65,31 @@ func TestDrillPlanned(t *testing.T) {
 	if got := redistest.Do(t, set.Nodes[2], "CONFIG", "GET", "replica-priority").([]any)[1]; got != "100" {
 		t.Errorf("got replica-priority %v; want it put back to 100", got)
 	}
+}
+
+// TestDrillInShadow drills a target that a coordinator keeps equal to the source: what
+// the drill writes there is not on the source, and must not be taken for lost.
+func TestDrillInShadow(t *testing.T) {
+	t.Parallel()
+	p := pairOf(t, redistest.Standalone(t, redistest.Options{}), redistest.Sentinel(t, redistest.Options{}))
+	if err := p.client(t, p.source).Set(t.Context(), "k", "v", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	p.shadow(t, "--no-members")
+	r := p.run(t, "drill", "--planned", "--target", "--budget", "1m")
+	r.wantCode(t, codeDone)
+	if !strings.Contains(r.out, "drill: PASS") || !strings.Contains(r.out, "lost=0") {
+		t.Errorf("got\n%s\nwant a pass, and nothing lost", r.out)
+	}
+	if got := p.keys(t, p.source); strings.Contains(got, "drill:") {
+		t.Errorf("got on the source\n%s\nwant nothing of the drill", got)
+	}
+	redistest.Eventually(t, time.Minute, func() error {
+		if r := p.run(t, "verify", "--no-members"); r.code != codeDone {
+			return fmt.Errorf("after the drill: %s%s", r.out, r.err)
+		}
+		return nil
+	})
 }
 
 func TestDrillRefusals(t *testing.T) {
@@ -117,7 +143,7 @@ func TestDrillInterrupted(t *testing.T) {
 	if !strings.Contains(r.err, "interrupted: nothing has changed") {
 		t.Errorf("got errors:\n%s\nwant that it was interrupted, and that nothing has changed", r.err)
 	}
-	if keys, _ := redistest.Do(t, s, "KEYS", "drill:*").([]any); len(keys) > 0 {
+	if keys, _ := redistest.Do(t, s, "KEYS", "*drill:*").([]any); len(keys) > 0 {
 		t.Errorf("%d keys were left", len(keys))
 	}
 }

@@ -101,6 +101,7 @@ func (o Options) readBudget() time.Duration {
 // which expire.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	o = o.withDefaults()
+	o.Load.base = drillKey
 	cfg := o.Config
 	cfg.Reader = topology.Reader{} // what is there is asked of primaries
 	control, err := topology.Open(cfg)

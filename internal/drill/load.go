@@ -11,17 +11,21 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/transload/transload/internal/command"
+	"github.com/transload/transload/internal/control"
 )
 
-const (
-	// expiry is that of every key that a drill writes: far beyond keepFor and the
-	// longest time that a drill watches a failover, so that no key that is looked
-	// for has expired.
-	expiry = 10 * time.Minute
+// expiry is that of every key that a load writes: far beyond keepFor and the
+// longest time that a drill watches a failover, so that no key that is looked for
+// has expired.
+const expiry = 10 * time.Minute
 
-	// prefix begins every key that a drill writes.
-	prefix = "drill:"
-)
+// loadKey begins the keys of a load in one slot: an app's own, which a migration copies.
+func loadKey(run, tag string) string { return "drill:" + run + ":{" + tag + "}:" }
+
+// drillKey begins those of a drill. They are no workload's, so that a migration neither
+// copies them nor takes them away as strangers on a target that is in shadow, which
+// would look like lost writes.
+func drillKey(run, tag string) string { return control.Reserved + tag + "}:drill:" + run + ":" }
 
 // LoadOptions say what a Load does. Zero fields mean the default.
 type LoadOptions struct {
@@ -36,6 +40,9 @@ type LoadOptions struct {
 	// Deadline bounds each call, as an app's requests are bounded. The default is
 	// 5s; -1 means none.
 	Deadline time.Duration
+
+	// base makes what the keys of a slot begin with. The default is loadKey.
+	base func(run, tag string) string
 }
 
 func (o LoadOptions) withDefaults() LoadOptions {
@@ -50,6 +57,9 @@ func (o LoadOptions) withDefaults() LoadOptions {
 	}
 	if o.Deadline == 0 {
 		o.Deadline = 5 * time.Second
+	}
+	if o.base == nil {
+		o.base = loadKey
 	}
 	return o
 }
@@ -72,14 +82,14 @@ func StartLoad(ctx context.Context, client redis.UniversalClient, o LoadOptions)
 	ctx, l.end = context.WithCancel(ctx)
 	run := rand.Text()[:8]
 	l.writers = l.start(ctx, l.o.Writers, func(tag string) *worker {
-		w := newWorker(prefix + run + ":{" + tag + "}:")
+		w := newWorker(l.o.base(run, tag))
 		w.do = func(ctx context.Context, n int64) error {
 			return client.Set(ctx, w.key(n), n, expiry).Err()
 		}
 		return w
 	})
 	l.readers = l.start(ctx, l.o.Readers, func(tag string) *worker {
-		w := newWorker(prefix + run + ":{" + tag + "}:")
+		w := newWorker(l.o.base(run, tag))
 		w.do = func(ctx context.Context, _ int64) error {
 			// The first write of the writer in this slot. That it is not there, or
 			// not there yet, is an answer as good as any.
