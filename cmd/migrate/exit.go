@@ -100,6 +100,10 @@ func outcomeOf(err error) outcome {
 		o.Figure = fmt.Sprintf("%s was told, but %s is %s", m.Told, m.Addr, m.Found)
 		o.Error = "refused: mode: " + o.Figure
 	}
+	if errors.Is(err, coordinator.ErrOtherSide) {
+		o.Code, o.Gate, o.Figure = codeRefused, "control record", err.Error()
+		o.Error, o.Next = "refused: control record: "+o.Figure, "docs/moving.md, What if I move again?"
+	}
 	switch {
 	case errors.Is(err, coordinator.ErrAborted):
 		o.Code, o.Error = codeAborted, err.Error()

@@ -1,7 +1,7 @@
 // Package control keeps the control record of a migration on one side, and what
 // stands beside it: the roll of members, the audit, the coordinator's lock.
 //
-// It does the input and output for package protocol and decides nothing. Three
+// It does the input and output for package protocol and decides nothing. Four
 // things it must get right, since the protocol leans on them:
 //
 //   - A record is changed by a script that compares the whole record that was
@@ -12,6 +12,9 @@
 //     WAIT and ROLE go in one write.
 //   - Every answer says which server process gave it (its run id), and that it was
 //     a master then.
+//   - A side has its own record only. The other side's is an error, and neither obeyed
+//     nor overwritten: it is of an earlier migration of that name, or the sides were
+//     exchanged, and "done, the target answers" would send the app to an empty Redis.
 //
 // All keys carry the migration's name as hash tag, so one master has them all and
 // one script can change them. None has an expiry: a missing key must never be

@@ -190,7 +190,7 @@ func (s *Store) askPinned(ctx context.Context, settle bool, queue func(redis.Pip
 	if err != nil {
 		return Reading{}, err
 	}
-	rec, err := protocol.Decode(text)
+	rec, err := protocol.DecodeOf(s.side, text)
 	if err != nil {
 		return Reading{}, err
 	}

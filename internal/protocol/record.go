@@ -18,6 +18,12 @@ const Slots = 16384
 // program, or by something else.
 var ErrFormat = errors.New("control record of another format")
 
+// ErrOtherSide means that a side holds the record of the other one: of an earlier
+// migration of the same name, which went to it, or because the settings of source and
+// target were exchanged. Who believed it would use the wrong Redis.
+var ErrOtherSide = errors.New("its control record is the other side's: an earlier migration of this name went the other way " +
+	"(set another MIGRATE_NAME, or forget that one), or source and target were exchanged")
+
 // ErrDamaged means that what stands in a control record's place was written by
 // no version of the program. It comes with ErrFormat.
 var ErrDamaged = errors.New("it is damaged: no version of migrate wrote this")
@@ -171,6 +177,15 @@ func Decode(text string) (Record, error) {
 		return Record{}, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	return r, nil
+}
+
+// DecodeOf is Decode for what a side holds. The other side's record is ErrOtherSide.
+func DecodeOf(side Side, text string) (Record, error) {
+	r, err := Decode(text)
+	if err == nil && !r.Empty() && r.Side != side {
+		return Record{}, ErrOtherSide
+	}
+	return r, err
 }
 
 // stamped returns a copy of r, with maps of its own, under a new stamp.

@@ -135,7 +135,7 @@ func (k *checker) readKept(ctx context.Context, f *sideFacts) {
 	if err != nil && !errors.Is(err, redis.Nil) {
 		f.recordErr = err
 	} else {
-		f.record, f.recordErr = protocol.Decode(text)
+		f.record, f.recordErr = protocol.DecodeOf(f.Side, text)
 	}
 	if h, err := f.client.HGetAll(ctx, keys.Lock).Result(); err == nil && h["id"] != "" {
 		f.holder = fmt.Sprintf("%s (%s)", h["id"], h["about"])

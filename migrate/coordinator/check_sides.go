@@ -150,6 +150,8 @@ func (k *checker) judgeRecords() {
 					control.KeysOf(k.c.opts.Name).Control, s)
 			} else if errors.Is(f.recordErr, protocol.ErrFormat) {
 				next = "run the migrate command of the version that wrote it"
+			} else if errors.Is(f.recordErr, protocol.ErrOtherSide) {
+				next = "give this migration a name of its own, here and in the app: MIGRATE_NAME; or exchange the settings; docs/moving.md, What if I move again?"
 			}
 			k.refuse("control record", s.String(), next, "it cannot be read: %v", f.recordErr)
 			return
@@ -164,7 +166,7 @@ func (k *checker) judgeRecords() {
 		}
 	}
 	if phase == protocol.Done {
-		k.warn("control record", "", "`migrate forget` removes what is left; a new migration has another name", "the migration is done")
+		k.warn("control record", "", "`migrate forget` removes what is left; a new migration has another name (MIGRATE_NAME)", "the migration is done")
 		return
 	}
 	k.ok("control record", "", "the migration is %v; %s", phase, led)

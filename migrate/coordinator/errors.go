@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/transload/transload/internal/control"
+	"github.com/transload/transload/internal/protocol"
 )
 
 var (
@@ -22,6 +23,10 @@ var (
 
 	// ErrDiffer means that the sides were compared and are not equal.
 	ErrDiffer = errors.New("coordinator: the sides differ")
+
+	// ErrOtherSide means that a side holds the record of the other one: of an earlier
+	// migration of the same name, or because source and target were exchanged.
+	ErrOtherSide = protocol.ErrOtherSide
 
 	// ErrOption means that an option has a value that cannot be used.
 	ErrOption = errors.New("coordinator: bad option")

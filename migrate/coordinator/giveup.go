@@ -98,7 +98,7 @@ func (c *Coordinator) answers(ctx context.Context, s protocol.Side) string {
 		return "it answers"
 	case redis.IsClusterDownError(err) || redis.IsMasterDownError(err):
 		return ""
-	case isReply(err) || errors.Is(err, control.ErrNotMaster) || errors.Is(err, protocol.ErrFormat):
+	case isReply(err) || errors.Is(err, control.ErrNotMaster) || errors.Is(err, protocol.ErrFormat) || errors.Is(err, protocol.ErrOtherSide):
 		return "it answers: " + err.Error()
 	}
 	return ""
