@@ -48,6 +48,9 @@ func TestLatency(t *testing.T) {
 		if got := l.Window().Max(); got < 59_000_000 {
 			t.Errorf("got %d µs for an hour; want the minute that is the longest", got)
 		}
+		if n := w.TotalCount(); n != 100 {
+			t.Errorf("got %d in a window that was taken before; want the 100 of then", n)
+		}
 		time.Sleep(71 * time.Second)
 		if n := l.Window().TotalCount(); n != 0 {
 			t.Errorf("got %d; want nothing left of the last minute", n)

@@ -52,7 +52,8 @@ func (l *Latency) turn(now time.Time) {
 	l.part = max(l.part, part)
 }
 
-// Window returns the last minute's values, or nil if none was ever recorded.
+// Window returns the last minute's values, or nil if none was ever recorded. They are
+// the caller's own: two may ask at the same time.
 func (l *Latency) Window() *hdr.Histogram {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -60,7 +61,9 @@ func (l *Latency) Window() *hdr.Histogram {
 		return nil
 	}
 	l.turn(time.Now())
-	return l.win.Merge()
+	w := NewHistogram()
+	w.Merge(l.win.Merge()) // which merges into one and the same each time
+	return w
 }
 
 // Totals returns how many were recorded in all, and their sum.
