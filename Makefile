@@ -61,7 +61,7 @@ bench-failover: ## outages and losses, ours beside plain go-redis, in half an ho
 
 deploy-check: ## all of deploy/: its settings and scripts as processes, alerts, Compose, Kubernetes, Terraform, Railway, scripts
 	@.ci/needs promtool:prometheus shellcheck:shellcheck
-	go test -count 1 -timeout 10m ./deploy
+	DEPLOY=1 go test -count 1 -timeout 10m ./deploy
 	cd deploy/check && go vet ./... && go test -count 1 -timeout 10m -v ./...
 	@echo "not run here, for it takes the services themselves: docker compose up, kubectl apply, terraform validate and apply, Railway"
 

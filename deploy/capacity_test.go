@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"context"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -12,7 +13,10 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/transload/transload/cache"
 	"github.com/transload/transload/internal/redistest"
+	"github.com/transload/transload/pubsub"
+	"github.com/transload/transload/queue"
 	"github.com/transload/transload/ratelimit"
 	"github.com/transload/transload/sessions"
 )
@@ -24,9 +28,24 @@ type profile struct {
 	Recent []string `json:"recent"`
 }
 
-// TestCapacity measures what a session and a limit cost a server, and holds
-// docs/capacity.md to it: go test -count 1 -v -run TestCapacity ./deploy.
+// email is a job, position what a truck sends, and load what a cache has of a row.
+type (
+	email    struct{ To, Subject, Event string }
+	position struct {
+		Plate    string
+		Lat, Lon float64
+		At       int64
+	}
+	freight struct {
+		ID, From, To, Cargo string
+		KG, Price           int64
+	}
+)
+
+// TestCapacity measures what an entry of each workload costs a server, and holds
+// docs/capacity.md to it: DEPLOY=1 go test -count 1 -v -run TestCapacity ./deploy.
 func TestCapacity(t *testing.T) {
+	long(t)
 	t.Parallel()
 	const n = 10000
 	s := redistest.Standalone(t, redistest.Options{})
@@ -41,6 +60,23 @@ func TestCapacity(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer limiter.Close(t.Context())
+	jobs, err := queue.NewClient(client, queue.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub, err := pubsub.New(client, []pubsub.Topic{{Prefix: "pos:", Delivery: pubsub.Latest}}, pubsub.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := cache.Open(client, cache.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	loads, err := cache.New(store, "load", cache.Config[freight]{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	p := profile{"driver", "en-GB", []string{"load-48213", "load-48377", "load-49001"}}
 	begin := func(i int) error {
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "https://freight.example/sign-in", nil)
@@ -51,11 +87,28 @@ func TestCapacity(t *testing.T) {
 		_, err := limiter.Take(t.Context(), fmt.Sprintf("user-%06d", i))
 		return err
 	}
+	send := queue.Define[email]("email.send", queue.In("email"))
+	enqueue := func(i int) error {
+		_, err := send.Enqueue(t.Context(), jobs, email{fmt.Sprintf("user-%06d@freight.example", i), "Your load is booked", fmt.Sprintf("booked:load-%06d", i)})
+		return err
+	}
+	move := func(i int) error {
+		plate := fmt.Sprintf("truck-%06d", i)
+		_, err := hub.Publish(t.Context(), "pos:fleet", plate, position{plate, 52.52, 13.4, time.Now().UnixMilli()})
+		return err
+	}
+	remember := func(i int) error {
+		id := fmt.Sprintf("load-%06d", i)
+		_, _, err := loads.Get(t.Context(), id, func(context.Context) (freight, error) {
+			return freight{id, "Copenhagen", "Hamburg", "Machine parts", 1370, 690}, nil
+		})
+		return err
+	}
 	got := map[string]int{}
 	for _, x := range []struct {
 		what string
 		do   func(i int) error
-	}{{"session", begin}, {"limit", take}} {
+	}{{"session", begin}, {"limit", take}, {"job", enqueue}, {"position", move}, {"load", remember}} {
 		before := used(t, client)
 		for i := range n {
 			if err := x.do(i); err != nil {

@@ -20,16 +20,16 @@ func startCluster(t *testing.T) *set {
 	for _, n := range s.nodes {
 		redistest.Eventually(t, within, func() error { return s.as("operator", n).Ping(t.Context()).Err() })
 	}
-	t.Setenv("PEERS", strings.Join(addrs(s.nodes), " "))
-	t.Setenv("SECRETS", s.secrets())
-	t.Log(run(t, "redis/create-cluster.sh"))
-	t.Log(run(t, "redis/create-cluster.sh")) // the second time there is nothing to do
+	for range 2 { // the second time there is nothing to do
+		t.Log(run(t, []string{"PEERS=" + strings.Join(addrs(s.nodes), " "), "SECRETS=" + s.secrets()}, "redis/create-cluster.sh"))
+	}
 	return s
 }
 
 // TestCluster kills a primary of a Cluster under an app: its replica takes over, and
 // it comes back as a replica; the second time without its data, and at once.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	s := startCluster(t)
 	app := s.open(map[string]string{"REDIS_CLUSTER_NODES": strings.Join(addrs(s.nodes[:3]), ","),
 		"REDIS_USERNAME": "app", "REDIS_PASSWORD": s.secret("app")})

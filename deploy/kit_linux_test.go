@@ -53,7 +53,7 @@ func newSet(t *testing.T, nodes, sentinels int, env ...string) *set {
 	}
 	t.Cleanup(giveBack)
 	s := &set{t: t, home: t.TempDir()}
-	run(t, "./secrets.sh", s.secrets())
+	run(t, nil, "./secrets.sh", s.secrets())
 	for i, port := range ports {
 		script, name := "redis/start.sh", fmt.Sprintf("redis-%d", i)
 		if i >= nodes {
@@ -323,10 +323,12 @@ func (p *process) logTail(n int) string {
 }
 
 // run runs a script of this directory to its end.
-func run(t *testing.T, args ...string) string {
+func run(t *testing.T, env []string, args ...string) string {
 	t.Helper()
 	args = append(shell(), args...)
-	out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput()
+	c := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	c.Env = append(os.Environ(), env...)
+	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, out)
 	}

@@ -86,6 +86,7 @@ func lastStart(log string) string { return log[strings.LastIndex(log, "start.sh:
 // TestEverythingKilled kills all six processes at once and starts them again: the
 // primary of before leads, with its data.
 func TestEverythingKilled(t *testing.T) {
+	long(t)
 	t.Parallel()
 	s := startSet(t)
 	app := s.open(s.env("app"))
@@ -106,6 +107,7 @@ func TestEverythingKilled(t *testing.T) {
 // TestEverythingLost does the same and takes all data away, sentinels' too: a set
 // that is deployed from scratch takes writes again without anybody's help.
 func TestEverythingLost(t *testing.T) {
+	long(t)
 	t.Parallel()
 	s := startSet(t)
 	app := s.open(s.env("app"))
@@ -124,6 +126,7 @@ func TestEverythingLost(t *testing.T) {
 
 // TestTLS has servers and sentinels speak TLS alone, and moves the primary.
 func TestTLS(t *testing.T) {
+	long(t)
 	t.Parallel()
 	certs := redistest.Standalone(t, redistest.Options{TLS: true}).Certs() // good for localhost
 	dir := t.TempDir()
@@ -155,6 +158,7 @@ func TestTLS(t *testing.T) {
 
 // TestRestore does what docs/recovery.md says of a set that begins with a file.
 func TestRestore(t *testing.T) {
+	long(t)
 	t.Parallel()
 	s := newSet(t, 3, 3)
 	from := redistest.Standalone(t, redistest.Options{})
