@@ -27,7 +27,7 @@ real: ## what the fence leans on, five times over; then the demo in every mode
 	LONG=1 go test -race -count 1 -run EmergencyPage ./cmd/migrate
 	LONG=1 go test -race -count 1 -timeout 90m ./internal/crash
 	LONG=1 go test -count 1 -run TestChaos ./internal/chaos
-	LONG=1 go test -count 1 -p 1 -run 'TestContract|TestUluleTogether' ./ratelimit ./sessions ./pubsub ./cache
+	LONG=1 go test -count 1 -p 1 -run 'TestContract|TestUluleTogether' ./ratelimit ./sessions ./queue ./pubsub ./cache
 	LONG=1 go test -count 1 -timeout 40m -parallel 1 -v -run 'TestBigKeys|TestMemory|TestFrozenCoordinator' ./migrate/coordinator
 	LONG=1 go test -count 1 -timeout 40m -v ./internal/mutants
 	go test -count 1 -timeout 40m -v -run 'TestSimulation$$' ./internal/protocol -first 10001 -seeds 100000
