@@ -143,11 +143,14 @@ func (e *entry) identity() string {
 
 func (e *entry) receipt() Receipt { return Receipt{ID: e.id, State: e.state, Confirmed: e.confirmed} }
 
+// nonceLen is the length of a nonce, as text.
+const nonceLen = 32
+
 // newNonce returns 128 random bits.
 func newNonce() string {
-	var b [16]byte
+	var b [nonceLen / 2]byte
 	_, _ = rand.Read(b[:]) // never fails
-	var text [2 * len(b)]byte
+	var text [nonceLen]byte
 	hex.Encode(text[:], b[:])
 	return string(text[:])
 }

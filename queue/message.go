@@ -56,7 +56,7 @@ func (e *entry) message(lock string) []byte {
 func (e *entry) appendHeader(b []byte) []byte {
 	var room [20]byte
 	retain := strconv.AppendInt(room[:0], seconds(e.retain), 10)
-	mark := len(e.nonce) + len("/") + len(retain) // under 128, as all that follows: one byte
+	mark := nonceLen + len("/") + len(retain) // under 128, as all that is here: lengths of one byte
 	b = append(b, fieldHeaders<<3|2, byte(2+len(header)+2+mark))
 	b = appendText(b, 1, header)
 	b = append(b, 2<<3|2, byte(mark))

@@ -201,7 +201,12 @@ func (e *entry) restore(text string) error {
 	}
 	e.settings = settings{queue: s.Queue, id: s.ID, attempts: s.Attempts, timeout: s.Timeout, deadline: s.Deadline,
 		at: s.At, unique: s.Unique, retain: s.Retain, replicated: s.Replicas}
-	return errors.Join(checkName("job", e.name), checkName("queue", s.Queue), checkName("id", s.ID), positive("attempts", s.Attempts))
+	err := errors.Join(checkName("job", e.name), checkName("queue", s.Queue), checkName("id", s.ID),
+		positive("attempts", s.Attempts), atLeastSecond("timeout", s.Timeout))
+	if len(e.nonce) != nonceLen {
+		err = errors.Join(err, fmt.Errorf("%w: nonce: it has %d letters, not %d", ErrOption, len(e.nonce), nonceLen))
+	}
+	return err
 }
 
 // send enqueues a job and deletes it. One that can never be enqueued is put aside,

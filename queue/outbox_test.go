@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -173,7 +174,7 @@ func relayTurns(t *testing.T, db database) {
 	if got, err := o.claimed(ctx, "b"); got || err != nil {
 		t.Errorf("a second one: got %v, %v; want that it waits", got, err)
 	}
-	if _, err := db.ExecContext(ctx, `INSERT INTO transload_queue_outbox (job, payload, nonce, settings) VALUES ('x', 'secret', 'n', 'no JSON')`); err != nil {
+	if _, err := db.ExecContext(ctx, `INSERT INTO transload_queue_outbox (job, payload, nonce, settings) VALUES ('x', 'secret', 'n', 'no JSON'), ('y{}', 'secret', 'n', '{}')`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := ship.Store(ctx, o, db, parcel{To: "Kyiv"}); err != nil {
@@ -182,11 +183,18 @@ func relayTurns(t *testing.T, db database) {
 	if n, err := o.relay(ctx, c, "b"); n != 0 || err != nil {
 		t.Errorf("out of turn: got %d, %v", n, err)
 	}
-	if n, err := o.relay(ctx, c, "a"); n != 2 || err != nil {
-		t.Errorf("in turn: got %d, %v; want both", n, err)
+	if n, err := o.relay(ctx, c, "a"); n != 3 || err != nil {
+		t.Errorf("in turn: got %d, %v; want all", n, err)
 	}
-	if n := waiting(t, db); n != 1 {
-		t.Errorf("got %d rows; want the one that was put aside", n)
+	var fault string
+	must(t, db.QueryRowContext(ctx, `SELECT fault FROM transload_queue_outbox WHERE job = 'y{}'`).Scan(&fault))
+	for _, what := range []string{"job", "queue", "id", "attempts", "timeout", "nonce"} {
+		if !strings.Contains(fault, ": "+what+": ") {
+			t.Errorf("the fault is %q; want %s in it", fault, what)
+		}
+	}
+	if n := waiting(t, db); n != 2 {
+		t.Errorf("got %d rows; want the two that were put aside", n)
 	}
 	o.giveUp(ctx, "a")
 	if got, err := o.claimed(ctx, "b"); !got || err != nil {
