@@ -123,31 +123,45 @@ func (c *Client) attempt(ctx context.Context, entries []*entry) error {
 }
 
 // replicate sends jobs and waits for a replica, on one connection. What an earlier
-// attempt got an answer for stays unconfirmed: that may have been another primary.
+// attempt got an answer for stays unconfirmed: that may have been another primary. If
+// nobody can say whether a replica has them, a failover may have lost them: they are
+// sent again, and those that are there after all are found by their nonce.
 func (c *Client) replicate(ctx context.Context, entries []*entry) error {
 	left := undone(entries)
 	return c.redis.Watch(ctx, func(tx *redis.Tx) error {
 		if err := send(ctx, tx, entries); err != nil {
 			return err
 		}
-		ok := confirmed(ctx, tx, c.opt.Confirm)
+		ok, err := confirmed(ctx, tx, c.opt.Confirm)
 		for _, e := range left {
-			e.confirmed = ok
+			if err != nil {
+				e.done, e.taken, e.state, e.last = false, false, 0, err
+			}
+			e.confirmed = ok && !e.taken // else the write was not on this connection
 		}
-		return nil
+		return err
 	}, entries[0].firstKey())
 }
 
+// waitLate is how much longer than it was asked to a primary may take to answer a
+// WAIT: one that was stopped never does.
+const waitLate = 2 * time.Second
+
 // confirmed waits until a replica has what was written on this connection: WAIT
 // covers no other, and Watch is the one way to a connection that every client has.
-// Where there is no replica it does not wait.
-func confirmed(ctx context.Context, tx *redis.Tx, most time.Duration) bool {
+// Where there is no replica it does not wait. An error means that there was no answer.
+func confirmed(ctx context.Context, tx *redis.Tx, most time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, most+waitLate)
+	defer cancel()
 	info, err := tx.Info(ctx, "replication").Result()
 	if err == nil && strings.Contains(info, "connected_slaves:0\r") {
-		return false
+		return false, nil
 	}
 	n, err := tx.Wait(ctx, 1, most).Result()
-	return err == nil && n > 0
+	if err != nil && !answered(err) {
+		return false, fmt.Errorf("no answer to WAIT: %w", err)
+	}
+	return err == nil && n > 0, nil
 }
 
 // send sends jobs, in one pipeline if they are several. A script that the server

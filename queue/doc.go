@@ -38,6 +38,9 @@
 // finds the id taken. Then the job there is read: with our nonce in it, it is New, else
 // a Duplicate. Either way it is in once.
 //
+// With Replicated so is a job whose primary fell silent before it said that a replica
+// has it: who was promoted may never have heard of it.
+//
 // One case is left: the first copy was carried out, its reply lost, and the job was
 // run, finished and deleted before the second copy arrives. It is run twice then, in
 // the same words: Meta.IdempotencyKey is the nonce, so that Once applies nothing

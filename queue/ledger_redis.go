@@ -73,7 +73,7 @@ func (l *RedisLedger) note(ctx context.Context, verb, effect, owner string, clai
 	err = l.c.Watch(ctx, func(tx *redis.Tx) (err error) {
 		n, err = ledgerScript.Run(ctx, tx, []string{key}, verb, owner, claim.Milliseconds(), l.keep.Milliseconds()).Int64()
 		if err == nil {
-			confirmed(ctx, tx, replicaWait)
+			_, err = confirmed(ctx, tx, replicaWait) // without an answer it is noted again: a failover may have lost it
 		}
 		return err
 	}, key)

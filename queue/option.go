@@ -17,6 +17,10 @@ const (
 	// as long as somebody may press a button twice or a webhook come again.
 	keyedFor = 10 * time.Minute
 
+	// replicatedFor is the same for one that is sent again when a failover may have
+	// lost it: longer than anybody tries.
+	replicatedFor = time.Minute
+
 	// maxName bounds names of queues and types, which stand in keys and metrics.
 	maxName = 128
 )
@@ -58,8 +62,12 @@ func (s *settings) settle() error {
 	if s.unique > 0 && (s.key != "" || s.id != "") {
 		return fmt.Errorf("%w: Unique and a key or an id: a key alone already makes the job unique", ErrOption)
 	}
-	if s.key != "" && !s.retainSet {
+	switch {
+	case s.retainSet:
+	case s.key != "":
 		s.retain = keyedFor
+	case s.replicated:
+		s.retain = replicatedFor
 	}
 	if s.delay > 0 {
 		s.at = time.Now().Add(s.delay)
@@ -139,8 +147,8 @@ func Unique(d time.Duration) Option {
 }
 
 // Retain keeps a job for inspection when it is done, and refuses another with its
-// key or id meanwhile, in whole seconds. The default is 0, and 10m for jobs with a
-// key.
+// key or id meanwhile, in whole seconds. The default is 0; 10m for jobs with a key, and
+// 1m for Replicated ones.
 func Retain(d time.Duration) Option {
 	return func(s *settings) error {
 		s.retain, s.retainSet = d, true
@@ -179,7 +187,8 @@ func MaxPayload(n int) Option {
 }
 
 // Replicated has Enqueue wait until a replica has the job too (WAIT 1), so that no
-// failover loses it: Receipt.Confirmed says whether one has. It costs two round
+// failover loses it: Receipt.Confirmed says whether one has. If the primary falls
+// silent meanwhile, the job is sent again to whoever has its place. It costs two round
 // trips more, and a batch pays them once. The default is to believe the primary.
 func Replicated() Option {
 	return func(s *settings) error {

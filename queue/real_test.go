@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -64,6 +65,53 @@ func TestRealFull(t *testing.T) {
 func TestRealAcknowledgedTwice(t *testing.T) {
 	t.Parallel()
 	acknowledgedTwice(t, redistest.Client(t, redistest.Standalone(t, redistest.Options{})), false)
+}
+
+// A primary takes a job, and falls silent before it says that a replica has it. It is
+// sent again: found by its nonce if it is there, even if it was run meanwhile, and in
+// its place if a failover has lost it.
+func TestSilentWait(t *testing.T) {
+	t.Parallel()
+	for name, meanwhile := range map[string]func(*testing.T, *Client, *entry){
+		"it is there": func(*testing.T, *Client, *entry) {},
+		"it was lost": func(t *testing.T, c *Client, e *entry) {
+			must(t, c.redis.Del(t.Context(), e.firstKey(), queueKey(e.queue, "pending")).Err())
+		},
+		"it was run": func(t *testing.T, c *Client, e *entry) {
+			must(t, settleJob(t.Context(), c.redis, jobRef{e.queue, e.id}, finish{nonce: e.nonce, retain: "60"}))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, b, queue := open(t, redistest.SharedSentinel(t)), &breach{}, "silent-"+newNonce()
+			c := clientOn(t, waits{r, b}, patient())
+			e, err := ship.entry(parcel{To: "Kyiv"}, []Option{In(queue), Replicated()})
+			must(t, err)
+			b.set(&b.before, func(cmd redis.Cmder) bool {
+				if cmd.Name() != "wait" || b.lost.Load() > 0 {
+					return false
+				}
+				meanwhile(t, c, e)
+				return true
+			})
+			must(t, c.enqueue(t.Context(), []*entry{e}))
+			if n := b.lost.Load(); e.state != New || n != 1 || e.confirmed != (name == "it was lost") {
+				t.Errorf("got %v, confirmed %v, after %d silences; want new, and confirmed if it was written anew", e.state, e.confirmed, n)
+			}
+			want := map[bool]Stage{false: Pending, true: Completed}[name == "it was run"]
+			is(t, c, queue, e.id, want)
+		})
+	}
+}
+
+// waits is a client of which a hook sees what goes over a connection of Watch.
+type waits struct {
+	*topology.Client
+	hook redis.Hook
+}
+
+func (w waits) Watch(ctx context.Context, f func(*redis.Tx) error, keys ...string) error {
+	return w.Client.Watch(ctx, func(tx *redis.Tx) error { tx.AddHook(w.hook); return f(tx) }, keys...)
 }
 
 // A replica confirms what was sent on its primary's connection, not what an earlier
