@@ -118,7 +118,11 @@ func hire(t *testing.T, how string, clients ...redis.UniversalClient) *crew {
 }
 
 func (c *crew) ours(client redis.UniversalClient, o Options) *Cache[truck] {
-	trucks := trucksOn(c.t, storeOn(c.t, client, o), Config[truck]{TTL: ttl})
+	store := storeOn(c.t, client, o)
+	if o.Memory >= 0 {
+		tracked(c.t, store) // what is read before is of less use: nobody tells when it changes
+	}
+	trucks := trucksOn(c.t, store, Config[truck]{TTL: ttl})
 	c.apps = append(c.apps, func(ctx context.Context, id string) (truck, error) {
 		v, _, err := trucks.Get(ctx, id, func(ctx context.Context) (truck, error) { return c.query(ctx, id) })
 		return v, err

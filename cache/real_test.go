@@ -13,7 +13,10 @@ import (
 	"github.com/transload/transload/internal/redistest"
 )
 
-func TestContract(t *testing.T) { contract.Run(t, suite) }
+func TestContract(t *testing.T) {
+	t.Parallel() // it waits for steps of a migration
+	contract.Run(t, suite)
+}
 
 // onServer is a process of the app, whose memory is believed for as long as the server
 // tells of changes, and not at all else.
