@@ -86,7 +86,8 @@
 // (its check writes, and waits for no answer). Here each connection is given up when
 // nothing has come for Options.Silence, not even the answer to a PING that was sent
 // after a quarter of it. Whatever it has under way ends by itself; another one is made
-// at once.
+// at once. One that was begun while the server hung is given up as soon as another
+// server answers in its place.
 //
 // That proves that the server answers, not that what is published arrives: a connection
 // to a primary that was replaced is in best health. So each partition is to be heard

@@ -17,7 +17,7 @@ func TestPages(t *testing.T) {
 	_, s := mini(t)
 	c := miniClient(t, s)
 	h := hubOn(t, c, []Topic{{Delivery: Latest}})
-	const keys = 300
+	const keys = 100
 	for i := range keys {
 		publish(t, h, "a", fmt.Sprint(i), i)
 	}
@@ -26,10 +26,10 @@ func TestPages(t *testing.T) {
 		t.Errorf("got %d fields in the head; want some 70", n)
 	}
 	pages := pagesOf(t, c, p, "a")
-	if len(pages) != 16 || slices.Max(pages) > 40 {
-		t.Errorf("got %d pages of up to %d keys; want 16 of some 19", len(pages), slices.Max(pages))
+	if len(pages) != 4 || slices.Max(pages) > 50 {
+		t.Errorf("got %d pages of up to %d keys; want 4 of some 25", len(pages), slices.Max(pages))
 	}
-	if got := subscribe(t, h, "a", "").snapshot(keys); got["299"] != "299" {
+	if got := subscribe(t, h, "a", "").snapshot(keys); got["99"] != "99" {
 		t.Errorf("got %v", got)
 	}
 	// Somebody deletes the head alone: what is left counts for nothing.
@@ -58,7 +58,7 @@ func TestPagesTogether(t *testing.T) {
 	_, s := mini(t)
 	topics := []Topic{{Delivery: Latest}}
 	hubs := []*Hub{hubOn(t, miniClient(t, s), topics), hubOn(t, miniClient(t, s), topics), hubOn(t, miniClient(t, s), topics)}
-	const each = 100
+	const each = 30
 	var wg sync.WaitGroup
 	for i, h := range hubs {
 		wg.Go(func() {

@@ -36,7 +36,12 @@ func (p *partition) sideKey() string { return p.channel + ":side" }
 // knows, and the script asks it.
 // The first of its keys is the head of a topic, or what else the partition has; the
 // second the side's.
-func (h *Hub) run(ctx context.Context, p *partition, s *script, keys []string, args ...any) (any, error) {
+func (h *Hub) run(ctx context.Context, p *partition, s *script, keys []string, args ...any) (v any, err error) {
+	defer func() {
+		if err == nil {
+			p.replied.Store(h.since())
+		}
+	}()
 	if h.redis[1] == nil {
 		return h.redis[0].run(ctx, s, keys, append(args, 0)...)
 	}
@@ -46,7 +51,7 @@ func (h *Hub) run(ctx context.Context, p *partition, s *script, keys []string, a
 		if second {
 			from, to, side = h.redis[0], h.redis[1], 2
 		}
-		v, err := to.run(ctx, s, keys, append(args[:len(args):len(args)], side)...)
+		v, err = to.run(ctx, s, keys, append(args[:len(args):len(args)], side)...)
 		switch {
 		case redis.HasErrorPrefix(err, "ELSEWHERE"):
 			p.second.CompareAndSwap(second, !second)

@@ -39,7 +39,7 @@ func movePair(t *testing.T, a, b func() redis.UniversalClient) {
 		publish(t, h, "pos:many", fmt.Sprint(i), i)
 	}
 	late := publish(t, h, "chat:unused", "", "before")
-	const topics = 8
+	const topics = 4
 	var subs []*reader
 	for i := range topics {
 		subs = append(subs, subscribe(t, []*Hub{h, other}[i%2], fmt.Sprint("chat:", i), ""))
@@ -53,7 +53,7 @@ func movePair(t *testing.T, a, b func() redis.UniversalClient) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(2 * time.Millisecond):
+				case <-time.After(5 * time.Millisecond):
 				}
 				publish(t, []*Hub{h, other}[sent[i]%2], fmt.Sprint("chat:", i), "", sent[i])
 				sent[i]++
@@ -61,7 +61,7 @@ func movePair(t *testing.T, a, b func() redis.UniversalClient) {
 		})
 	}
 	for i, back := range []bool{false, true, false} {
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond)
 		must(t, []*Hub{h, other}[i%2].Move(t.Context(), back))
 		must(t, h.Move(t.Context(), back)) // once more changes nothing
 	}

@@ -22,6 +22,7 @@ type partition struct {
 	spare  time.Time // when the last topic left
 
 	heard   atomic.Int64 // when something was heard last, since the Hub's beginning
+	replied atomic.Int64 // when a script was answered last
 	deaf    atomic.Bool  // for longer than Options.Silence
 	up      atomic.Bool  // has been subscribed to since it is wanted
 	probing atomic.Bool

@@ -15,6 +15,7 @@ import (
 var (
 	errSilent  = errors.New("nothing was heard")
 	errNotYet  = errors.New("other partitions are wanted")
+	errOutrun  = errors.New("the server answers others, and not this connection")
 	errDropped = errors.New("the server ended the subscription: its slot has moved")
 )
 
@@ -125,6 +126,8 @@ func (r *receiver) connect(ctx context.Context, wg *sync.WaitGroup) error {
 			return fmt.Errorf("%w for %v", errSilent, idle.Round(time.Millisecond))
 		case time.Duration(h.since()-born) > h.opt.Silence && c.deaf():
 			return fmt.Errorf("%w of what is published, though the server answers", errSilent)
+		case c.last.Load() == born && c.outrun(born):
+			return errOutrun
 		case idle > h.opt.Silence/4:
 			c.pingNow(ctx, wg)
 		}
@@ -135,6 +138,18 @@ func (r *receiver) connect(ctx context.Context, wg *sync.WaitGroup) error {
 func (c *connection) deaf() bool {
 	for _, p := range c.asked {
 		if p.deaf.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// outrun reports whether a server that has not said a word since the connection was
+// begun has answered scripts meanwhile: they go to another one, which was promoted in
+// its place, and a hung server takes connections all the same.
+func (c *connection) outrun(born int64) bool {
+	for _, p := range c.asked {
+		if time.Duration(p.replied.Load()-born) > c.r.h.opt.Silence/4 {
 			return true
 		}
 	}
