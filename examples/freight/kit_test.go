@@ -74,9 +74,9 @@ func free(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// begin runs the app in this process, or as a process of its own, at the addresses of
-// env or at free ones, and waits until it answers.
-func begin(t testing.TB, own bool, env map[string]string) *instance {
+// begin has the app started, by one of inside and process, at the addresses of env or at
+// free ones, and waits until it answers.
+func begin(t testing.TB, start func(*instance, *logs), env map[string]string) *instance {
 	t.Helper()
 	env = maps.Clone(env)
 	for _, name := range []string{"FREIGHT_ADDR", "FREIGHT_ADMIN"} {
@@ -86,11 +86,7 @@ func begin(t testing.TB, own bool, env map[string]string) *instance {
 	}
 	i := &instance{t: t, env: env, users: "http://" + env["FREIGHT_ADDR"], engineers: "http://" + env["FREIGHT_ADMIN"]}
 	log := &logs{}
-	if own {
-		i.process(log)
-	} else {
-		i.inside(log)
-	}
+	start(i, log)
 	i.stop = sync.OnceValue(i.stop)
 	t.Cleanup(func() {
 		if err := i.stop(); err != nil {
@@ -110,21 +106,27 @@ func begin(t testing.TB, own bool, env map[string]string) *instance {
 	return i
 }
 
-func (i *instance) inside(log *logs) {
+// inside runs the app in this process.
+func inside(i *instance, log *logs) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, nil, redistest.Getenv(i.env), log, log) }()
 	i.stop = func() error { cancel(); return <-ended }
 }
 
-func (i *instance) process(log *logs) {
+// process runs it as one of its own.
+func process(i *instance, log *logs) {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), mainVar+"=1")
 	for name, value := range i.env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
-	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	i.start(cmd, log)
+}
+
+func (i *instance) start(cmd *exec.Cmd, log *logs) {
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		i.t.Fatal(err)
 	}
@@ -134,6 +136,34 @@ func (i *instance) process(log *logs) {
 		}
 		return cmd.Wait()
 	}
+}
+
+// end stops it before the test is over.
+func (i *instance) end() {
+	i.t.Helper()
+	if err := i.stop(); err != nil {
+		i.t.Errorf("%s ended with %v", i.users, err)
+	}
+}
+
+// in is nil once its status page has a phase.
+func (i *instance) in(phase string) error {
+	if s, err := i.status(); err != nil || s.Phase != phase {
+		return fmt.Errorf("%s is in phase %q, %v; want %s", i.users, s.Phase, err, phase)
+	}
+	return nil
+}
+
+// lost waits until its status page tells of all workloads that they are degraded.
+func (i *instance) lost() {
+	i.t.Helper()
+	redistest.Eventually(i.t, within, func() error {
+		s, err := i.status()
+		if err != nil || len(degraded(s)) != 5 {
+			return fmt.Errorf("degraded are %v, %v; want all five", degraded(s), err)
+		}
+		return nil
+	})
 }
 
 // status is what its engineers see.
@@ -173,13 +203,19 @@ func (i *instance) well(limit time.Duration) {
 	})
 }
 
-// probed runs freight probe, and returns what it prints.
+// probed runs freight probe, again if a busy machine was late, and returns what it
+// prints.
 func (i *instance) probed() string {
 	i.t.Helper()
 	var out bytes.Buffer
-	if err := run(i.t.Context(), []string{"probe", i.engineers}, nil, &out, &out); err != nil {
-		i.t.Fatalf("freight probe: %v\n%s", err, out.Bytes())
-	}
+	redistest.Eventually(i.t, within, func() error {
+		out.Reset()
+		err := run(i.t.Context(), []string{"probe", i.engineers}, nil, &out, &out)
+		if err != nil {
+			err = fmt.Errorf("freight probe: %w\n%s", err, out.Bytes())
+		}
+		return err
+	})
 	return out.String()
 }
 

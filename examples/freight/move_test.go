@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -61,8 +60,8 @@ func (m *mover) reach(phase string, instances ...*instance) {
 	m.t.Helper()
 	redistest.Eventually(m.t, within, func() error {
 		for _, i := range instances {
-			if s, err := i.status(); err != nil || s.Phase != phase {
-				return fmt.Errorf("%s is in phase %q, %v; want %s", i.users, s.Phase, err, phase)
+			if err := i.in(phase); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -131,7 +130,7 @@ func TestMove(t *testing.T) {
 	}
 	t.Parallel() // it waits more than it works
 	env := settingsOf(t, 3, redistest.Standalone(t, redistest.Options{}).Env("REDIS"), redistest.Sentinel(t, redistest.Options{}).Env("REDIS_TARGET"))
-	a, b := begin(t, false, env), begin(t, false, env)
+	a, b := begin(t, inside, env), begin(t, inside, env)
 	j := load.NewJournal()
 	l, err := load.Start(t.Context(), small(a.users, b.users), j)
 	if err != nil {
@@ -157,7 +156,7 @@ func TestRedisDies(t *testing.T) {
 	}
 	t.Parallel() // it waits more than it works
 	redis := redistest.Standalone(t, redistest.Options{Args: []string{"--appendonly", "yes", "--appendfsync", "always"}})
-	i := begin(t, false, settingsOf(t, 3, redis.Env("REDIS")))
+	i := begin(t, inside, settingsOf(t, 3, redis.Env("REDIS")))
 	i.well(within)
 	j := load.NewJournal()
 	l, err := load.Start(t.Context(), small(i.users), j)
@@ -170,13 +169,7 @@ func TestRedisDies(t *testing.T) {
 		t.Fatal(err)
 	}
 	killed := time.Now()
-	redistest.Eventually(t, within, func() error {
-		s, err := i.status()
-		if err != nil || len(degraded(s)) != 5 {
-			return fmt.Errorf("degraded are %v, %v; want all five", degraded(s), err)
-		}
-		return nil
-	})
+	i.lost()
 	t.Logf("the status page told of all five after %v", time.Since(killed).Round(10*time.Millisecond))
 	time.Sleep(3 * time.Second)
 	j.Phase("redis is back")

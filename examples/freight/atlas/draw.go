@@ -1,6 +1,9 @@
 package atlas
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // The sheet that the map is drawn on, in its own units.
 const (
@@ -11,6 +14,13 @@ const (
 	perDegree   = 29.5 // units to a degree of longitude
 	middle      = 47.5 // the latitude at which a degree has its right shape
 )
+
+// left are the cities whose names stand on their left, where they cross fewer roads and
+// names.
+var left = []string{"amsterdam", "bilbao", "bordeaux", "brussels", "lisbon", "ljubljana", "madrid", "nantes", "porto", "rotterdam"}
+
+// Left reports whether a city's name is drawn on its left.
+func (c City) Left() bool { return slices.Contains(left, c.Slug()) }
 
 // XY returns where a place is on the sheet. static/map.js does the same.
 func XY(lat, lon float64) (x, y float64) {

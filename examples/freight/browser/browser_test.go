@@ -53,7 +53,6 @@ func TestBrowser(t *testing.T) {
 		return `document.querySelectorAll("#workloads tbody tr").length === 5 && [...document.querySelectorAll("#workloads tbody .tag")].every((e) => e.textContent === "` + word + `")`
 	}
 	engineer.sees("that all is well", all("well"))
-	engineer.shot("status")
 
 	if err := redis.Kill(); err != nil {
 		t.Fatal(err)

@@ -35,17 +35,23 @@ func TestMain(m *testing.M) {
 // An instance is the app as a process.
 type instance struct{ users, engineers string }
 
+// build makes a program of the module around this one.
+func build(t *testing.T, path string) (bin string) {
+	t.Helper()
+	bin = filepath.Join(t.TempDir(), filepath.Base(path))
+	cmd := exec.Command("go", "build", "-o", bin, path)
+	cmd.Dir = "../../.."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return bin
+}
+
 // serve builds the app and runs it until the test ends.
 func serve(t *testing.T, env map[string]string) instance {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "freight")
-	build := exec.Command("go", "build", "-o", bin, "./examples/freight")
-	build.Dir = "../../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
 	users, engineers := free(t), free(t)
-	cmd := exec.Command(bin)
+	cmd := exec.Command(build(t, "./examples/freight"))
 	cmd.Env = append(os.Environ(), "FREIGHT_ADDR="+users, "FREIGHT_ADMIN="+engineers)
 	for name, value := range env {
 		cmd.Env = append(cmd.Env, name+"="+value)

@@ -14,6 +14,10 @@ import (
 // DemoPassword is that of every user whom Demo makes.
 const DemoPassword = "freight"
 
+// demoRounds are few: everybody knows that password, and a demonstration has all of them
+// sign in at once.
+const demoRounds = 1000
+
 var (
 	firms  = []string{"Alpina", "Baltica", "Corvus", "Delta", "Ester", "Fjord", "Garda", "Hansa", "Iberia", "Jura"}
 	people = []string{"Ada", "Bruno", "Clara", "David", "Elif", "Femke", "Goran", "Hanna", "Ivo", "Jana", "Karim", "Lena", "Marek", "Nora", "Otto", "Petra"}
@@ -28,7 +32,7 @@ func DemoEmail(role string, n int) string { return fmt.Sprintf("%s-%d@freight.ex
 // their loads, and nothing else: one that has users is left alone. All have the same
 // password, so that its hash is made once.
 func (s *Store) Demo(ctx context.Context, each int) error {
-	secret, err := hash(DemoPassword, rounds)
+	secret, err := hash(DemoPassword, demoRounds)
 	if err != nil {
 		return err
 	}

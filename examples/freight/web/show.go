@@ -32,6 +32,7 @@ var helpers = template.FuncMap{
 	"ago":    ago,
 	"euro":   func(n int64) string { return thousands(n) + " €" },
 	"kg":     func(n int64) string { return thousands(n) + " kg" },
+	"km":     func(n int64) string { return thousands(n) + " km" },
 	"x":      func(c atlas.City) float64 { x, _ := atlas.XY(c.Lat, c.Lon); return x },
 	"y":      func(c atlas.City) float64 { _, y := atlas.XY(c.Lat, c.Lon); return y },
 }

@@ -48,6 +48,7 @@ function show(s) {
   for (const k of ["sockets", "trucks", "waiting"]) at(k).textContent = s[k];
   at("workloads").tBodies[0].replaceChildren(...s.workloads.map(workload));
   at("sides").replaceChildren(...s.sides.map(side));
+  at("idle").hidden = s.queues?.length > 0;
   at("queues").tBodies[0].replaceChildren(...(s.queues ?? []).map((q) => row(q.name, "" + q.pending, "" + q.active, "" + q.retry, "" + q.archived, "" + q.processed)));
   at("events").replaceChildren(...(s.events ?? []).map((e) => { const li = el("li"); li.append(el("time", clock(e.at)), e.text); return li; }));
   at("connected").replaceChildren(...s.connected.map((g) => { const li = el("li", g.name + " "); li.append(el("span", g.role, "muted"), " ", el("span", g.state, "tag " + (g.state === "live" ? "ok" : "warn"))); return li; }));
