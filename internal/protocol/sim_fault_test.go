@@ -109,6 +109,16 @@ func (w *world) sleepyCopy() {
 	}
 }
 
+// slowCopies has what members send to the taking side be on its way for long, while
+// they write as fast as they can and a hold is about to come.
+func (w *world) slowCopies() {
+	for _, sm := range w.members {
+		for i := range sm.slow[w.aim.Other()] {
+			sm.slow[w.aim.Other()][i] = lateness{w.between(30*time.Millisecond, 150*time.Millisecond), w.t + 150*time.Millisecond}
+		}
+	}
+}
+
 // forgetLine has a side forget that a member has just come to its roll, while that
 // one goes on to think that the server is there.
 func (w *world) forgetLine(s Side, sm *simMember) {

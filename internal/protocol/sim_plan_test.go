@@ -63,6 +63,10 @@ func (w *world) makePlan() {
 			w.schedule(w.freezeSome)
 		}
 	}
+	if !p.deaf && w.seed%16 == 5 {
+		p.drop = 0
+		w.onStageAlways(Prepared, w.slowCopies)
+	}
 	if !p.deaf && w.chance(0.1) {
 		p.drop = 0
 		w.on(Prepared, w.spread(10*time.Microsecond, time.Millisecond), w.sleepyCopy)
