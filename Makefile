@@ -13,11 +13,11 @@ build: ## bin/migrate
 demo: ## a whole migration and its verdict, in under a minute
 	go run ./cmd/migrate demo --mode $(MODE)
 
-test: ## vet, the simulation, then unit and real-process tests: two packages at a time, of which one has real servers (internal/redistest/alone.go), and four tests, since they wait more than they work
+test: ## vet, the simulation, then unit and real-process tests: two packages at a time, of which one has real servers (internal/redistest/alone.go), and six tests, since they wait more than they work
 	@.ci/needs
 	go vet -race ./...
 	go test -count 1 -run 'TestSimulation$$' ./internal/protocol
-	GORACE=atexit_sleep_ms=10 go test -race -vet off -p 2 -parallel 4 ./...
+	GORACE=atexit_sleep_ms=10 go test -race -vet off -p 2 -parallel 6 ./...
 
 real: ## what the fence leans on, five times over; then the demo in every mode
 	@.ci/needs
