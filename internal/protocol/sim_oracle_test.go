@@ -59,8 +59,8 @@ func (o *oracle) ack(op *op) {
 }
 
 // strays marks a write that arrives after its sender has slept through its lease,
-// where kills reach nobody. Only a kill can stop it. It is never acknowledged, but
-// who reads on a giver that has committed may see it, and nobody after the grant.
+// where kills reach nobody. Only a kill can stop it. It is not acknowledged, but who
+// reads on a giver that has committed may see it, and nobody after the grant.
 func (o *oracle) strays(op *op) {
 	if o.w.plan.deaf && !op.sm.m.Lease(op.side).Valid(op.sm.now()) {
 		o.keys[op.key].writes[op.id].stray = true
@@ -70,7 +70,7 @@ func (o *oracle) strays(op *op) {
 func (o *oracle) took(k, id int) {
 	h := &o.keys[k]
 	wr := &h.writes[id]
-	if wr.eff != never || wr.stray {
+	if wr.eff != never {
 		return
 	}
 	wr.eff = o.w.t
@@ -96,12 +96,15 @@ func (o *oracle) read(op *op, v value) {
 	if o.w.plan.waits {
 		return // a read may show what a failover is about to lose
 	}
+	h := &o.keys[op.key]
 	if !o.w.keys[op.key].set {
-		o.took(op.key, v.write)
+		if !h.writes[v.write].stray {
+			o.took(op.key, v.write)
+		}
 		return
 	}
-	for id := 1; id < len(o.keys[op.key].writes); id++ {
-		if v.has(id) {
+	for id := 1; id < len(h.writes); id++ {
+		if v.has(id) && !h.writes[id].stray {
 			o.took(op.key, id)
 		}
 	}
