@@ -28,6 +28,9 @@ type sender interface {
 func (c *Client) deliver(ctx context.Context, entries []*entry) error {
 	now := time.Now()
 	for _, e := range entries {
+		if e.replicated && !e.retainSet {
+			e.retain = max(e.retain, 2*c.opt.Budget) // as long as it may be sent again
+		}
 		e.compose(c.scripts, now)
 	}
 	for left := entries; len(left) > 0; {
@@ -82,12 +85,13 @@ func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 
 // answered reports whether err is a server's reply that would be the same again.
 func answered(err error) bool {
-	_, reply := errors.AsType[redis.Error](err)
-	if !reply || errors.Is(err, redis.TxFailedErr) {
+	reply, ok := errors.AsType[redis.Error](err)
+	if !ok || errors.Is(err, redis.TxFailedErr) {
 		return false
 	}
-	text := err.Error()
-	for _, passing := range []string{"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "UNBLOCKED", "NOSCRIPT"} {
+	text := reply.Error() // not what it is wrapped in
+	for _, passing := range []string{"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "UNBLOCKED", "NOSCRIPT",
+		"ERR WAIT cannot be used with replica"} { // which was a primary when it was written to
 		if strings.HasPrefix(text, passing) {
 			return false
 		}
@@ -129,12 +133,13 @@ func (c *Client) attempt(ctx context.Context, entries []*entry) error {
 func (c *Client) replicate(ctx context.Context, entries []*entry) error {
 	left := undone(entries)
 	return c.redis.Watch(ctx, func(tx *redis.Tx) error {
-		if err := send(ctx, tx, entries); err != nil {
-			return err
+		err, ok := send(ctx, tx, entries), false
+		if err == nil {
+			ok, err = confirmed(ctx, tx, c.opt.Confirm)
 		}
-		ok, err := confirmed(ctx, tx, c.opt.Confirm)
+		lost := err != nil && !answered(err) // also those of a batch that were answered before the others were not
 		for _, e := range left {
-			if err != nil {
+			if lost {
 				e.done, e.taken, e.state, e.last = false, false, 0, err
 			}
 			e.confirmed = ok && !e.taken // else the write was not on this connection
@@ -154,7 +159,7 @@ func confirmed(ctx context.Context, tx *redis.Tx, most time.Duration) (bool, err
 	ctx, cancel := context.WithTimeout(ctx, most+waitLate)
 	defer cancel()
 	info, err := tx.Info(ctx, "replication").Result()
-	if err == nil && strings.Contains(info, "connected_slaves:0\r") {
+	if err == nil && strings.Contains(info, "connected_slaves:0\r") && !strings.Contains(info, "role:slave\r") {
 		return false, nil
 	}
 	n, err := tx.Wait(ctx, 1, most).Result()
@@ -270,8 +275,14 @@ func judge(ctx context.Context, s sender, entries []*entry) error {
 	}
 	_, err := s.Pipelined(ctx, func(p redis.Pipeliner) error { return p.BatchProcess(ctx, cmds...) })
 	for i, e := range taken {
-		if strings.Contains(cmds[i].(*redis.StringCmd).Val(), e.nonce) {
-			e.state = New
+		if !strings.Contains(cmds[i].(*redis.StringCmd).Val(), e.nonce) {
+			continue
+		}
+		e.state = New
+		if e.unique > 0 {
+			if err := unlock(ctx, s, e); err != nil {
+				return err
+			}
 		}
 	}
 	if err != nil && !errors.Is(err, redis.Nil) {
@@ -279,6 +290,20 @@ func judge(ctx context.Context, s sender, entries []*entry) error {
 	}
 	return nil
 }
+
+// unlock gives back the lock of a job that was done when its script was sent again:
+// asynq's takes the lock before it sees that the job is there, and nobody else would
+// give it back before its time is over.
+func unlock(ctx context.Context, s sender, e *entry) error {
+	cmd := redis.NewCmd(ctx, "eval", unlockLua, 2, e.lock(), taskKey(e.queue, e.id), e.id)
+	cmd.SetFirstKeyPos(3)
+	return s.Process(ctx, cmd)
+}
+
+const unlockLua = `if redis.call('HGET', KEYS[2], 'state') == 'completed' and redis.call('GET', KEYS[1]) == ARGV[1] then
+	return redis.call('DEL', KEYS[1])
+end
+return 0`
 
 // queueKey is the name of a key of a queue, as asynq has it.
 func queueKey(queue, part string) string { return "asynq:{" + queue + "}:" + part }

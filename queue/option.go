@@ -18,7 +18,7 @@ const (
 	keyedFor = 10 * time.Minute
 
 	// replicatedFor is the same for one that is sent again when a failover may have
-	// lost it: longer than anybody tries.
+	// lost it: longer than anybody tries, unless by a larger Budget.
 	replicatedFor = time.Minute
 
 	// maxName bounds names of queues and types, which stand in keys and metrics.
@@ -64,7 +64,7 @@ func (s *settings) settle() error {
 	}
 	switch {
 	case s.retainSet:
-	case s.key != "":
+	case s.key != "" || s.id != "":
 		s.retain = keyedFor
 	case s.replicated:
 		s.retain = replicatedFor
@@ -147,8 +147,9 @@ func Unique(d time.Duration) Option {
 }
 
 // Retain keeps a job for inspection when it is done, and refuses another with its
-// key or id meanwhile, in whole seconds. The default is 0; 10m for jobs with a key, and
-// 1m for Replicated ones.
+// key or id meanwhile, in whole seconds. The default is 0; 10m for jobs with a key or
+// an id, and 1m for Replicated ones. 0 lets one of those be run again if it is done
+// before it is sent again.
 func Retain(d time.Duration) Option {
 	return func(s *settings) error {
 		s.retain, s.retainSet = d, true
@@ -170,7 +171,10 @@ func Key(key string) Option {
 }
 
 // WithID gives a job the ID of a Receipt that came with ErrUnavailable, to try once
-// more: if it is in, this is a Duplicate. The default is a random one.
+// more: if it is in, this is a Duplicate. If it was in, and is done and gone by now, it
+// is run again, under another Meta.IdempotencyKey: a job for which that matters needs a
+// Key, or Retain, from the start. One that is Unique needs no ID. The default is a
+// random one.
 func WithID(id string) Option {
 	return func(s *settings) error {
 		s.id = id
