@@ -83,7 +83,7 @@ func Once(ctx context.Context, l Ledger, effect string, apply func(ctx context.C
 		return Permanent(fmt.Errorf("%w: Once: the effect has no name", ErrOption))
 	}
 	owner := newNonce()
-	progress, err := l.Begin(ctx, effect, owner, s.claim)
+	progress, err := begin(ctx, l, effect, owner, s.claim)
 	if err != nil {
 		return fmt.Errorf("queue: once: begin: %w", err)
 	}
@@ -98,6 +98,30 @@ func Once(ctx context.Context, l Ledger, effect string, apply func(ctx context.C
 		}
 	}
 	return s.apply(ctx, l, effect, owner, apply)
+}
+
+// begin claims an effect. A ledger that does not answer may have noted the claim, which
+// would be in doubt when it is over, though nothing was applied: so the same owner asks
+// again, and gives it back at last.
+func begin(ctx context.Context, l Ledger, effect, owner string, claim time.Duration) (Progress, error) {
+	for until := time.Now().Add(commitFor); ; {
+		progress, err := l.Begin(ctx, effect, owner, claim)
+		if err == nil {
+			return progress, nil
+		}
+		if time.Now().After(until) || !sleep(ctx, 200*time.Millisecond) {
+			release(ctx, l, effect, owner)
+			return 0, err
+		}
+	}
+}
+
+// release gives back a claim, as far as the ledger answers: else it is in doubt, and
+// nobody applies the effect twice.
+func release(ctx context.Context, l Ledger, effect, owner string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTry)
+	defer cancel()
+	_ = l.Release(ctx, effect, owner)
 }
 
 // resolve settles what is in doubt, or claims it.
@@ -130,9 +154,7 @@ func (s *onceSettings) apply(ctx context.Context, l Ledger, effect, owner string
 	case errors.Is(err, ErrInDoubt):
 		return err
 	case err != nil:
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTry)
-		defer cancel()
-		_ = l.Release(ctx, effect, owner) // else it is in doubt, and nobody does it twice
+		release(ctx, l, effect, owner)
 		return err
 	}
 	return commit(ctx, l, effect, owner)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -217,5 +218,38 @@ func TestLedgerOptions(t *testing.T) {
 	}
 	if err := Once(t.Context(), redisLedger(t, r), "", nil); !errors.Is(err, ErrOption) {
 		t.Errorf("got %v; want ErrOption", err)
+	}
+}
+
+// A deaf ledger does as it is told, and its answers to Begin are lost.
+type deaf struct {
+	Ledger
+	left int
+}
+
+func (d *deaf) Begin(ctx context.Context, effect, owner string, claim time.Duration) (Progress, error) {
+	p, err := d.Ledger.Begin(ctx, effect, owner, claim)
+	if d.left--; d.left >= 0 {
+		return 0, io.EOF
+	}
+	return p, err
+}
+
+// A claim that was noted without an answer is no doubt.
+func TestBeginUnanswered(t *testing.T) {
+	t.Parallel()
+	r, _ := mini(t)
+	l := redisLedger(t, r)
+	n := 0
+	apply := func(context.Context) error { n++; return nil }
+	must(t, Once(t.Context(), &deaf{l, 1}, "one", apply))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := Once(ctx, &deaf{l, 1 << 20}, "two", apply); !errors.Is(err, io.EOF) || n != 1 {
+		t.Errorf("got %v, applied %d times; want the ledger's error", err, n)
+	}
+	must(t, Once(t.Context(), l, "two", apply))
+	if n != 2 {
+		t.Errorf("applied %d times; want once each", n)
 	}
 }
