@@ -23,6 +23,10 @@ const (
 	announceEach = time.Minute
 
 	allQueues = "asynq:queues"
+
+	// storeLate is how long storing in the outbox may take when the caller's time is
+	// over.
+	storeLate = time.Second
 )
 
 // Options say how a client enqueues. Zero fields mean the default.
@@ -34,8 +38,9 @@ type Options struct {
 	// Confirm is how long a Replicated job waits for a replica, beyond Budget. The
 	// default is 500ms.
 	Confirm time.Duration
-	// Outbox takes the jobs that Redis does not within Budget: see NewOutbox. The
-	// default is none: they are ErrUnavailable.
+	// Outbox takes the jobs that Redis does not within Budget, or before the caller's
+	// deadline, which then may be exceeded by 1s: see NewOutbox. The default is none:
+	// they are ErrUnavailable.
 	Outbox *Outbox
 	// Old is a Redis that is being drained: nothing is enqueued there, jobs with a key
 	// that are there are Duplicates, and Pause, Resume and Cancel reach it too. See
@@ -130,6 +135,11 @@ func (c *Client) enqueue(ctx context.Context, entries []*entry) error {
 // store puts what Redis has not answered for into the outbox.
 func (c *Client) store(ctx context.Context, entries []*entry, why error) error {
 	left := undone(entries)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the caller wants to know what became of the jobs, and gave less time than Budget
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), storeLate)
+		defer cancel()
+	}
 	if err := c.opt.Outbox.add(ctx, c.opt.Outbox.db, left); err != nil {
 		return fmt.Errorf("%w; and the outbox: %w", why, err)
 	}

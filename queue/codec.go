@@ -15,7 +15,7 @@ type Raw []byte
 // encode makes a payload.
 func encode[T any](v T, most int) (data []byte, err error) {
 	if raw, ok := any(v).(Raw); ok {
-		data = raw
+		data = append([]byte{}, raw...) // never nil, which a database takes for nothing at all
 	} else if data, err = json.Marshal(v); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrPayload, err)
 	}

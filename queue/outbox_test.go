@@ -223,3 +223,32 @@ func relayWaits(t *testing.T, db database) {
 		t.Errorf("got %v; want ErrOption", err)
 	}
 }
+
+// A caller who has less time than the budget has his job stored.
+func storedInTime(t *testing.T, db database) {
+	r, s := mini(t)
+	c := clientOn(t, r, Options{Budget: within, Outbox: outboxOn(t, db, 0)})
+	s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if got, err := ship.Enqueue(ctx, c, parcel{}); err != nil || got.State != Stored {
+		t.Errorf("got %+v, %v; want it stored", got, err)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	leave()
+	if got, err := ship.Enqueue(ctx, c, parcel{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("who has gone: got %+v, %v; want nothing stored", got, err)
+	}
+	empty := Define[Raw]("empty")
+	c = clientOn(t, r, Options{Budget: 50 * time.Millisecond, Outbox: c.opt.Outbox})
+	if got, err := empty.Enqueue(t.Context(), c, nil); err != nil || got.State != Stored {
+		t.Errorf("no payload: got %+v, %v; want it stored", got, err)
+	}
+	was := waiting(t, db)
+	if err := c.Probe(t.Context()); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("probe: got %v; want ErrUnavailable", err)
+	}
+	if n := waiting(t, db); n != was || n != 2 {
+		t.Errorf("%d jobs are stored, %d after a probe; want 2", was, n)
+	}
+}

@@ -39,14 +39,17 @@ func (c *Client) probe(ctx context.Context, name string) error {
 	if err := job.Handle(server, func(_ context.Context, v string, _ Meta) error { ran <- v; return nil }); err != nil {
 		return err
 	}
-	receipt, err := job.Enqueue(ctx, c, name)
+	e, err := job.entry(name, nil)
+	if err == nil {
+		err = c.relay(ctx, e) // not into an outbox, from where it would come when nobody runs it
+	}
 	if err != nil {
 		return err
 	}
 	serving, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Run(serving) }()
-	err = c.watch(ctx, name, receipt.ID, ran)
+	err = c.watch(ctx, name, e.id, ran)
 	stop()
 	if ended := <-ended; err == nil {
 		err = ended

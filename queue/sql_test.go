@@ -38,6 +38,7 @@ var sqlSuite = map[string]func(*testing.T, database){
 	"relay dies":           relayDies,
 	"relay turns":          relayTurns,
 	"relay waits":          relayWaits,
+	"stored in time":       storedInTime,
 	"ledger":               func(t *testing.T, db database) { ledgerSuite(t, sqlLedger(t, db)) },
 	"effect in its tx":     onceTx,
 }
