@@ -308,3 +308,25 @@ func TestAsynqLog(t *testing.T) {
 		t.Errorf("got %q; want nothing of lower levels", got)
 	}
 }
+
+// Entries that could never be enqueued, or more than once a tick, are refused or kept.
+func TestCronOptions(t *testing.T) {
+	r, _ := mini(t)
+	c, s := clientOn(t, r, patient()), serverOn(t, r, Config{})
+	unique := Define[parcel]("unique", Unique(time.Hour))
+	for name, err := range map[string]error{
+		"unique": ship.Cron(s, "@hourly", parcel{}, Unique(time.Hour)), "of a unique kind": unique.Cron(s, "@hourly", parcel{}),
+		"an id": ship.Cron(s, "@hourly", parcel{}, WithID("x")),
+	} {
+		if !errors.Is(err, ErrOption) {
+			t.Errorf("%s: got %v; want ErrOption", name, err)
+		}
+	}
+	must(t, ship.Cron(s, "@hourly", parcel{}, Retain(0)))
+	got, err := s.crons[0].enqueue(t.Context(), c, "noon")
+	must(t, err)
+	task, err := asynq.NewInspectorFromRedisClient(r).GetTaskInfo("parcels", got.ID)
+	if err != nil || task.Retention < 2*cronSkew {
+		t.Errorf("got %+v, %v; want it kept until every process has come to the tick", task, err)
+	}
+}

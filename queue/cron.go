@@ -37,7 +37,8 @@ func (j *Job[T]) Cron(s *Server, spec string, v T, opts ...Option) error {
 	if err != nil {
 		return fmt.Errorf("%w: Cron: %q: %w", ErrOption, spec, err)
 	}
-	e, err := j.entry(v, opts)
+	opts = append(opts[:len(opts):len(opts)], ticks)
+	e, err := j.entry(v, append(opts, Key(spec))) // as each tick has one
 	if err != nil {
 		return err
 	}
@@ -52,6 +53,18 @@ func (j *Job[T]) Cron(s *Server, spec string, v T, opts ...Option) error {
 		return ErrBegun
 	}
 	s.crons = append(s.crons, entry)
+	return nil
+}
+
+// ticks sees that a tick's key is a job's id, and that the job is kept until every
+// process has come to the tick.
+func ticks(s *settings) error {
+	if s.id != "" {
+		return fmt.Errorf("%w: WithID: each tick is a job of its own", ErrOption)
+	}
+	if s.retainSet {
+		s.retain = max(s.retain, 2*cronSkew)
+	}
 	return nil
 }
 
