@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -124,7 +125,7 @@ func (once) NoRetry() bool { return true }
 func (w *wire) dequeue(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
 	cmd := newScriptCmd(ctx, verb, script, keys, args)
 	err := w.Process(ctx, once{cmd})
-	if err != nil && !answered(err) && !redis.HasErrorPrefix(err, "NOSCRIPT") {
+	if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "NOSCRIPT") { // one that is full answers with errors too
 		w.meter.dequeueErrors.Inc()
 		time.Sleep(dequeuePause + rand.N(dequeuePause)) // holds up asynq's one loop, as is wanted
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,5 +55,32 @@ func TestRoles(t *testing.T) {
 		if got := roleOf(tt.keys); got != tt.want {
 			t.Errorf("%s: got %v; want %v", name, got, tt.want)
 		}
+	}
+}
+
+// A Redis that is full answers to who asks for a job, with an error: he waits as well.
+func TestFullPauses(t *testing.T) {
+	t.Parallel()
+	r, _ := mini(t)
+	var asked atomic.Int64
+	r.AddHook(&stand{one: func(cmd redis.Cmder) bool {
+		if !isScript(cmd, dequeues) {
+			return false
+		}
+		asked.Add(1)
+		cmd.SetErr(reply("OOM command not allowed when used memory > 'maxmemory'."))
+		return true
+	}})
+	run(t, serverOn(t, r, quick("parcels")))
+	eventually(t, func() error {
+		if asked.Load() == 0 {
+			return errors.New("nobody has asked")
+		}
+		return nil
+	})
+	was, began := asked.Load(), time.Now()
+	time.Sleep(500 * time.Millisecond) // what is measured
+	if n, most := asked.Load()-was, int64(time.Since(began)/dequeuePause)+1; n > most {
+		t.Errorf("it was asked %d times in half a second; want %d at most", n, most)
 	}
 }
