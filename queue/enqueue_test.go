@@ -315,3 +315,14 @@ func FuzzRedact(f *testing.F) {
 		}
 	})
 }
+
+// A payload does not get into a log that is JSON.
+func TestSecretInJSON(t *testing.T) {
+	text, err := json.Marshal(JobInfo{Payload: Secret("Rotterdam")})
+	if want := `"Payload":"[9 bytes]"`; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("got %s, %v; want %s", text, err, want)
+	}
+	if got := fmt.Sprintf("%v %+v %#v %s %x", JobInfo{Payload: Secret("Rotterdam")}, Secret("Rotterdam"), Secret("Rotterdam"), Secret("Rotterdam"), Secret("Rotterdam")); strings.Contains(got, "Rotterdam") || strings.Contains(got, "526f74") {
+		t.Errorf("got %s", got)
+	}
+}

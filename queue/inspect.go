@@ -49,6 +49,9 @@ func (s Secret) GoString() string { return s.String() }
 // LogValue does too.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
+// MarshalText does too, for encoding/json, by which some logs are written.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
 // maxPage is how many jobs List returns at most.
 const maxPage = 1000
 
