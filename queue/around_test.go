@@ -283,7 +283,7 @@ func TestAnnouncedAgain(t *testing.T) {
 // What an asynq of another version would send is refused, not guessed.
 func TestTapeRefuses(t *testing.T) {
 	x := &tape{UniversalClient: front.New(refuser{})}
-	defer func() { _ = x.UniversalClient.Close() }()
+	defer func() { _ = x.Close() }()
 	if err := asynq.NewInspectorFromRedisClient(x).PauseQueue("parcels"); err == nil || !strings.Contains(err.Error(), "enqueues by") {
 		t.Errorf("got %v; want that it is another command", err)
 	}

@@ -37,7 +37,7 @@ var errAsynq = errors.New("queue: this version of asynq enqueues in another way 
 // gives them.
 func learn() (map[shape]*script, error) {
 	t := &tape{UniversalClient: front.New(refuser{})}
-	defer func() { _ = t.UniversalClient.Close() }()
+	defer func() { _ = t.Close() }()
 	known := map[shape]*script{}
 	now := time.Now()
 	for _, s := range []shape{{false, false}, {false, true}, {true, false}, {true, true}} {

@@ -39,7 +39,7 @@ func TestScriptsAreAsynqs(t *testing.T) {
 	for name, e := range jobs {
 		t.Run(name, func(t *testing.T) {
 			x := &tape{UniversalClient: front.New(refuser{})}
-			defer func() { _ = x.UniversalClient.Close() }()
+			defer func() { _ = x.Close() }()
 			must(t, x.record(e))
 			e.compose(known, now)
 			if !x.same(e.args) {
@@ -66,7 +66,7 @@ func TestAnotherAsynq(t *testing.T) {
 	must(t, err)
 	now := time.Now()
 	x := &tape{UniversalClient: front.New(refuser{})}
-	defer func() { _ = x.UniversalClient.Close() }()
+	defer func() { _ = x.Close() }()
 	must(t, x.record(sample(shape{true, true}, now)))
 	e := sample(shape{true, true}, now)
 	e.compose(known, now)
