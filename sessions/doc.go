@@ -123,7 +123,8 @@
 //
 //	memory of this process → fall-back → envelope in the request → 503, cookies left alone
 //
-// and is Degraded: to be read, never saved. An envelope is an HMAC over the hash of
+// and is Degraded: to be read, never saved; an id that was replaced for Grace at most.
+// Of what this process has ended, or seen a tombstone of, none of them is asked. An envelope is an HMAC over the hash of
 // the id, user, times and moment of issue, so it is good with its own id alone, in
 // every process with the key. Both are bounded on this process's clock; an envelope
 // of more than a minute in the future is none. What cannot be known then is a logout

@@ -85,7 +85,10 @@ func (m *Manager) recent(ctx context.Context, id hash) (*record, error) {
 	if m.opt.Fallback != nil && missing(err) {
 		rec, err = m.restore(ctx, id)
 	}
-	if errors.Is(err, ErrNotFound) {
+	switch {
+	case errors.Is(err, errGone):
+		m.memory.end(id)
+	case errors.Is(err, ErrNotFound):
 		m.memory.forget(id)
 	}
 	if err != nil {
@@ -105,6 +108,11 @@ func (m *Manager) touchEach() time.Duration { return min(m.opt.Idle/20, time.Min
 // request's envelope, none of which may be older than Outage.
 func (m *Manager) without(r *http.Request, id hash, why error) (*Session, State, *record, error) {
 	rec, at := m.memory.recall(id)
+	if rec == ended {
+		m.meter.found(fromNobody)
+		return nil, Anonymous, nil, nil
+	}
+	retired := rec != nil && rec.retired // an envelope does not know that
 	from := fromMemory
 	if rec == nil || !m.fresh(rec, at) {
 		rec, from = nil, fromFallback
@@ -117,7 +125,7 @@ func (m *Manager) without(r *http.Request, id hash, why error) (*Session, State,
 			rec = found
 		}
 	}
-	if rec == nil {
+	if rec == nil && !retired {
 		if rec, at = m.unseal(r, id); rec != nil && !m.fresh(rec, at) {
 			rec = nil
 		}
@@ -140,8 +148,11 @@ func (m *Manager) without(r *http.Request, id hash, why error) (*Session, State,
 // fresh reports whether what Redis said at a time may still be answered without it.
 func (m *Manager) fresh(r *record, at time.Time) bool {
 	now := time.Now()
-	age := now.Sub(at)
-	return age < min(m.opt.Outage, m.opt.Idle) && age > -skew && now.UnixMilli() < r.ends
+	age, most := now.Sub(at), min(m.opt.Outage, m.opt.Idle)
+	if r.retired {
+		most = min(most, m.opt.Grace)
+	}
+	return age < most && age > -skew && now.UnixMilli() < r.ends
 }
 
 // Reload reads a session again, in one round trip: for what lasts longer than a

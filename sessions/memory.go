@@ -27,16 +27,24 @@ type memo struct {
 	touched   time.Time // when its idle time began anew
 }
 
+// ended stands for a session that has a tombstone: nothing brings it back, and no
+// envelope speaks for it.
+var ended = &record{}
+
 func (o *memo) size() int { return overhead + len(o.rec.data) + len(o.rec.user) }
 
 func newMemory(limit int) *memory { return &memory{limit: limit, by: map[hash]*list.Element{}} }
 
-// keep remembers what Redis has just said.
+// keep remembers what Redis has just said. What has ended stays so: the word may be
+// of before.
 func (m *memory) keep(id hash, r *record, now time.Time, touched bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e, ok := m.by[id]; ok {
 		o := e.Value.(*memo)
+		if o.rec == ended {
+			return
+		}
 		m.used -= o.size()
 		o.rec, o.confirmed = r, now
 		if touched {
@@ -64,12 +72,31 @@ func (m *memory) drop(e *list.Element) {
 func (m *memory) forget(id hash) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e, ok := m.by[id]; ok {
+	if e, ok := m.by[id]; ok && e.Value.(*memo).rec != ended {
 		m.drop(e)
 	}
 }
 
-// recall returns a session, and when Redis confirmed it.
+// end remembers that a session has a tombstone.
+func (m *memory) end(id hash) {
+	m.forget(id)
+	m.keep(id, ended, time.Now(), false)
+}
+
+// retire remembers that another id has replaced this one, if this one is known.
+func (m *memory) retire(id hash) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, ok := m.by[id]; ok {
+		if o := e.Value.(*memo); o.rec != ended {
+			r := *o.rec
+			r.retired = true
+			o.rec, o.confirmed = &r, time.Now()
+		}
+	}
+}
+
+// recall returns a session, or ended, and when Redis confirmed it.
 func (m *memory) recall(id hash) (*record, time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -354,3 +354,43 @@ func (h *behind) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		return next(ctx, cmd)
 	}
 }
+
+// What Redis has told this process of before it went away holds: who was logged out
+// is not let in by an envelope, nor by a save whose reply comes late.
+func TestEndedStaysEndedInOutage(t *testing.T) {
+	m, s := mini(t, withKeys)
+	fresh := another(t, m, s)
+	b, late := newBrowser(t), newBrowser(t)
+	b.login(m, "alice", cart{})
+	id := late.login(m, "bob", cart{}).id
+	thief, second := b.clone(), late.clone()
+	rec, _ := m.memory.recall(id)
+	for _, b := range []*browser{b, late} {
+		if _, err := b.logout(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.memory.keep(id, rec, time.Now(), false)
+	thief.is(fresh, Anonymous, "") // by the tombstone
+	s.Close()
+	thief.is(m, Anonymous, "")
+	thief.is(fresh, Anonymous, "")
+	second.is(m, Anonymous, "")
+}
+
+// An id that was replaced is good for Grace, and no longer in an outage.
+func TestGraceInOutage(t *testing.T) {
+	m, s := mini(t, withKeys, func(o *Options) { o.Grace = 10 * time.Millisecond })
+	b := newBrowser(t)
+	b.login(m, "alice", cart{})
+	old := b.clone()
+	if _, err := b.rotate(m); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	time.Sleep(20 * time.Millisecond)
+	if a := old.visit(m); a.status != http.StatusServiceUnavailable || a.header["Set-Cookie"] != nil {
+		t.Errorf("the id of before: got %d, %v; want 503", a.status, a.state)
+	}
+	b.is(m, Degraded, "alice")
+}

@@ -142,6 +142,9 @@ func (m *Manager) endChain(ctx context.Context, id hash, plant bool, limit int, 
 		if err = errors.Join(err, dbErr); err != nil {
 			return false, err
 		}
+		if g.dug {
+			m.memory.end(id)
+		}
 		confirmed = confirmed && g.confirmed
 		m.delist(ctx, g.user, id)
 		if !g.replaced || spared[g.next] {

@@ -157,7 +157,7 @@ func (m *Manager) handOut(w http.ResponseWriter, token string, id hash, rec *rec
 // is revoked as soon as Redis answers: the new one is there, and the user has it.
 func (m *Manager) retire(ctx context.Context, old, id hash, version string) error {
 	_, _ = m.remove(ctx, old)
-	m.memory.forget(old)
+	m.memory.retire(old)
 	_, err := m.change(ctx, retireScript, old, version, m.opt.Grace.Milliseconds(), id.String())
 	if errors.Is(err, ErrUnavailable) {
 		m.opt.Logger.Warn("an id that was replaced stays good until Redis answers", "workload", workload, "op", "retire", "err", err)
