@@ -24,7 +24,8 @@ const (
 // sessions that a user had at a time.
 type errand struct {
 	id     hash
-	alone  bool // not those that have replaced it
+	alone  bool      // not those that have replaced it
+	after  time.Time // until then the id is in its grace
 	user   string
 	at     time.Time
 	spared map[hash]bool
@@ -63,6 +64,9 @@ func (q *queue) add(ctx context.Context, e errand) {
 		q.m.opt.Logger.Warn("a revocation is dropped: too many wait for Redis", "workload", workload, "op", "revoke")
 		return
 	}
+	if _, waits := q.waiting[e.name()]; waits && !e.after.IsZero() {
+		return // one that does more, and sooner
+	}
 	q.waiting[e.name()] = e
 	q.n.Store(int64(len(q.waiting)))
 	if !q.running {
@@ -79,7 +83,7 @@ func (q *queue) denies(id hash, r *record) bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, ok := q.waiting[string(id[:])]; ok {
+	if e, ok := q.waiting[string(id[:])]; ok && !time.Now().Before(e.after) {
 		return true
 	}
 	e, ok := q.waiting["u"+r.user]
@@ -111,11 +115,14 @@ func (q *queue) idle() bool {
 	return !q.running
 }
 
+// list returns what is due.
 func (q *queue) list() (all []errand) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, e := range q.waiting {
-		all = append(all, e)
+		if !time.Now().Before(e.after) {
+			all = append(all, e)
+		}
 	}
 	return all
 }
@@ -129,7 +136,7 @@ func (q *queue) do(ctx context.Context, e errand) bool {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if now := q.waiting[e.name()]; now.at.Equal(e.at) {
+	if now := q.waiting[e.name()]; now.at.Equal(e.at) && now.after.Equal(e.after) {
 		delete(q.waiting, e.name())
 		q.n.Store(int64(len(q.waiting)))
 	}

@@ -14,6 +14,8 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib"
 	_ "modernc.org/sqlite"
+
+	"github.com/transload/transload/internal/redistest"
 )
 
 // withSQL gives a manager a fall-back.
@@ -225,4 +227,38 @@ func TestRevokeUserInFallback(t *testing.T) {
 	if n := rows(t, db); n != 1 {
 		t.Errorf("got %d rows; want that of the new id", n)
 	}
+}
+
+// An id that was replaced while the database did not take it out is not restored when
+// its grace is over.
+func TestReplacedIsNotRestored(t *testing.T) {
+	if os.Getenv("POSTGRES_URL") != "" {
+		t.Skip("the trigger is SQLite's")
+	}
+	var db *sql.DB
+	m, s := mini(t, withSQL(t, &db), func(o *Options) { o.Grace = time.Second })
+	run := func(statement string) {
+		t.Helper()
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := newBrowser(t)
+	b.login(m, "alice", cart{})
+	old := b.clone()
+	run(`CREATE TRIGGER keep BEFORE DELETE ON transload_sessions BEGIN SELECT RAISE(ABORT, 'kept'); END`)
+	if _, err := b.rotate(m); err != nil {
+		t.Fatal(err)
+	}
+	old.is(another(t, m, s), Live, "alice") // in its grace
+	run(`DROP TRIGGER keep`)
+	redistest.Eventually(t, within, func() error {
+		if n := m.queue.n.Load(); n != 0 {
+			return fmt.Errorf("%d revocations wait", n)
+		}
+		return nil
+	})
+	s.FastForward(m.opt.Grace)
+	old.is(another(t, m, s), Anonymous, "")
+	b.is(m, Live, "alice")
 }

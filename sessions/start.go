@@ -154,14 +154,18 @@ func (m *Manager) handOut(w http.ResponseWriter, token string, id hash, rec *rec
 }
 
 // retire has an id replaced by another. Where nobody knows whether that was done, it
-// is revoked as soon as Redis answers: the new one is there, and the user has it.
+// is revoked as soon as Redis answers: the new one is there, and the user has it. One
+// that the fall-back still has is revoked after its grace, or it would be restored.
 func (m *Manager) retire(ctx context.Context, old, id hash, version string) error {
-	_, _ = m.remove(ctx, old)
+	_, left := m.remove(ctx, old)
 	m.memory.retire(old)
 	_, err := m.change(ctx, retireScript, old, version, m.opt.Grace.Milliseconds(), id.String())
-	if errors.Is(err, ErrUnavailable) {
+	switch {
+	case errors.Is(err, ErrUnavailable):
 		m.opt.Logger.Warn("an id that was replaced stays good until Redis answers", "workload", workload, "op", "retire", "err", err)
 		m.queue.add(ctx, errand{id: old, alone: true})
+	case err == nil && left != nil:
+		m.queue.add(ctx, errand{id: old, alone: true, after: time.Now().Add(m.opt.Grace)})
 	}
 	return err
 }
