@@ -123,6 +123,9 @@
 //
 //	memory of this process → fall-back → envelope in the request → 503, cookies left alone
 //
+// (what the fall-back does not have is 503 at once: it has ended, which an envelope does
+// not know, or was begun while the database was away, or before there was one)
+//
 // and is Degraded: to be read, never saved; an id that was replaced for Grace at most.
 // Of what this process has ended, or seen a tombstone of, none of them is asked. An envelope is an HMAC over the hash of
 // the id, user, times and moment of issue, so it is good with its own id alone, in

@@ -118,9 +118,9 @@ func (m *Manager) without(r *http.Request, id hash, why error) (*Session, State,
 		rec, from = nil, fromFallback
 		if m.opt.Fallback != nil && m.opt.Outage > 0 {
 			found, _, err := m.opt.Fallback.row(r.Context(), id)
-			if errors.Is(err, ErrNotFound) {
-				m.meter.found(fromNobody)
-				return nil, Anonymous, nil, nil
+			if errors.Is(err, ErrNotFound) { // ended, or begun without the database: nobody can say
+				m.meter.found(fromNowhere)
+				return nil, 0, nil, why
 			}
 			rec = found
 		}

@@ -109,6 +109,10 @@ func TestFallbackInOutage(t *testing.T) {
 	m, s := mini(t, withSQL(t, &db))
 	old := newBrowser(t)
 	old.login(m, "bob", cart{})
+	o := m.opt
+	o.Fallback = nil
+	unwritten := newBrowser(t)
+	unwritten.login(managerOn(t, miniClient(t, s), o), "carol", cart{}) // begun before there was a database
 	fresh := another(t, m, s)
 	s.Close()
 	b := newBrowser(t)
@@ -122,7 +126,11 @@ func TestFallbackInOutage(t *testing.T) {
 	if _, err := old.clone().logout(m); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("logout: got %v; want ErrUnavailable", err)
 	}
-	old.is(fresh, Anonymous, "") // another process knows it from the database
+	for name, b := range map[string]*browser{"ended, as the database tells another process": old, "begun without the database": unwritten} {
+		if a := b.visit(fresh); a.status != http.StatusServiceUnavailable || a.header["Set-Cookie"] != nil {
+			t.Errorf("%s: got %d, %v; want 503", name, a.status, a.state)
+		}
+	}
 	if err := s.Restart(); err != nil {
 		t.Fatal(err)
 	}
