@@ -16,8 +16,8 @@
 // # How it counts
 //
 // All policies of a call are asked by one script in one round trip (take.lua), on the
-// server's clock: each is taken from, or none is. The keys are rl:{subject}:policy,
-// the subject hashed, and every one expires; one that lost its expiry gets it back.
+// server's clock: each is taken from, or none is. The keys are rl:{subject}:policy
+// (GCRA's end in :tat), the subject hashed, and every one expires; one that lost its expiry gets it back.
 //
 // The script counts each time that it is run, and go-redis runs a command again whose
 // reply was lost. So it is sent as one that is not tried again; a call whose reply is

@@ -105,6 +105,7 @@ func newRule(p Policy, suffix string) *rule {
 	if p.Algorithm == GCRA {
 		kind, per = "g", p.Per.Microseconds()
 		r.step = float64(p.Per) / float64(p.Limit)
+		r.suffix += ":tat" // of another type than a window's: a policy may change its algorithm
 		if p.Burst > 0 {
 			r.most = p.Burst
 		}

@@ -107,3 +107,22 @@ func TestClockJumps(t *testing.T) {
 		})
 	})
 }
+
+// TestAlgorithmChanges: instances with a policy's old algorithm and its new one, as a
+// deployment has them for a while, count side by side.
+func TestAlgorithmChanges(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		gcra := perMinute(5)
+		gcra[0].Algorithm = GCRA
+		before, after := k.limiter(perMinute(5)), k.limiter(gcra)
+		for range 5 {
+			for name, l := range map[string]*Limiter{"window": before, "GCRA": after} {
+				if d := k.take(l, "a"); d.Source != FromRedis || !d.Allowed {
+					t.Errorf("%s: got %+v; want it allowed by Redis", name, d)
+				}
+			}
+		}
+		must(t, after.Reset(t.Context(), "a"))
+		must(t, before.Reset(t.Context(), "a"))
+	})
+}

@@ -201,6 +201,9 @@ func everyCounterExpires(t *testing.T, c redis.UniversalClient, name string) {
 		sum := sha256.Sum256([]byte(name))
 		for _, p := range both {
 			key := "rl:{" + base64.RawURLEncoding.EncodeToString(sum[:16]) + "}:" + p.Name
+			if p.Algorithm == ratelimit.GCRA {
+				key += ":tat"
+			}
 			if ttl := c.PTTL(t.Context(), key).Val(); ttl <= 0 || ttl > time.Hour {
 				t.Errorf("%s: %s expires in %v; want within the hour", what, p.Name, ttl)
 			}
