@@ -24,9 +24,6 @@ var errReply = errors.New("malformed reply")
 // to know first.
 var errUnasked = errors.New("not asked")
 
-// errCounted means that Redis has counted, and not said what is to be said of it.
-var errCounted = errors.New("counted")
-
 var (
 	//go:embed window.lua
 	windowLua string
@@ -176,9 +173,6 @@ func (c *call) process(ctx context.Context, args []any) ([]int64, error) {
 // uncounted reports whether Redis has certainly not counted what ended with err: it
 // was never sent, or refused. A time-out says nothing.
 func uncounted(err error) bool {
-	if errors.Is(err, errCounted) {
-		return false
-	}
 	if refused(err) {
 		return true
 	}

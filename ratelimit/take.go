@@ -238,7 +238,8 @@ func (l *Limiter) askOne(ctx context.Context, q *query, counted int64) ([]int64,
 // count counts in a window that is known, without a script, which costs a server five
 // times as much. What is too much is given back afterwards. That two who are both too
 // late see each other's unit meanwhile harms nobody, as each wants one: it would keep
-// who wants less than another from what is left.
+// who wants less than another from what is left. Where it cannot be given back Redis's
+// word holds all the same: nobody is granted a share by who knows that all is used.
 func (l *Limiter) count(ctx context.Context, q *query) ([]int64, error) {
 	ctx = l.budget.Within(ctx) // for both calls
 	reply, err := l.run(ctx, &call{circuit: q.circuit, args: []any{"zadd", q.first, "xx", "incr", q.cost, "n"}})
@@ -251,13 +252,14 @@ func (l *Limiter) count(ctx context.Context, q *query) ([]int64, error) {
 		q.until = 0
 		return l.ask(ctx, q, q.cost, recollection{})
 	case q.always:
-		reply[2] = left
 	default:
-		if reply, err = l.askOne(ctx, q, left); err != nil {
-			err = fmt.Errorf("%w: %w", errCounted, err)
+		if back, err := l.askOne(ctx, q, left); err == nil {
+			return back, nil
 		}
+		reply[0] = q.rules[0].most // if the unit stays counted it is nobody's
 	}
-	return reply, err
+	reply[2] = left
+	return reply, nil
 }
 
 // all appends everything that take.lua may want to know.

@@ -226,7 +226,8 @@ func TestCountsWithoutScript(t *testing.T) {
 	})
 }
 
-// TestGivingBackIsRefused: what Redis has counted is not told once more.
+// TestGivingBackIsRefused: who was counted, and is over the limit, has no local share
+// since it cannot be given back, and is not told once more.
 func TestGivingBackIsRefused(t *testing.T) {
 	bubble(t, func(t *testing.T, k *kit) {
 		l, other := k.limiter(perMinute(5)), k.limiter(perMinute(5))
@@ -241,8 +242,8 @@ func TestGivingBackIsRefused(t *testing.T) {
 			return refuse
 		})
 		d := k.take(l, "a")
-		if d.Source != FromOutage {
-			t.Fatalf("got %+v; want it decided without Redis", d)
+		if d.Allowed || d.Source != FromRedis || d.Remaining != 0 || d.RetryAfter <= 0 {
+			t.Fatalf("got %+v; want it denied, as Redis has counted 6 of 5", d)
 		}
 		k.mini.Server().SetPreHook(nil)
 		k.recovered(l)
