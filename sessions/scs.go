@@ -84,7 +84,11 @@ func (s *SCS) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 		s.m.meter.found(fromNobody)
 		return nil, false, nil
 	}
-	if rec, at := s.m.memory.recall(id); rec != nil && s.m.fresh(rec, at) {
+	switch rec, at := s.m.memory.recall(id); {
+	case rec == ended:
+		s.m.meter.found(fromNobody)
+		return nil, false, nil
+	case rec != nil && s.m.fresh(rec, at):
 		s.m.meter.found(fromMemory)
 		return rec.data, true, nil
 	}
@@ -178,7 +182,10 @@ func (s *SCS) DeleteCtx(ctx context.Context, token string) (err error) {
 		return nil
 	}
 	s.m.memory.forget(id)
-	_, confirmed, err := s.m.redis.confirmed(ctx, scsBuryScript, scsKey(id), s.m.opt.Lifetime.Milliseconds())
+	reply, confirmed, err := s.m.redis.confirmed(ctx, scsBuryScript, scsKey(id), s.m.opt.Lifetime.Milliseconds())
+	if dug, _ := number(reply); err == nil && dug == 1 {
+		s.m.memory.end(id)
+	}
 	if err == nil && !confirmed {
 		s.m.meter.unconfirmed[opLogout].Inc()
 	}

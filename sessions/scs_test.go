@@ -88,3 +88,23 @@ func TestSCSManager(t *testing.T) {
 		t.Errorf("find: got %v, %v", ok, err)
 	}
 }
+
+// A commit whose reply comes after the delete leaves nothing to answer with while Redis
+// is away.
+func TestSCSDeletedInOutage(t *testing.T) {
+	m, server := mini(t)
+	s, ctx := m.SCS(), t.Context()
+	if err := s.CommitCtx(ctx, "token", []byte("values"), time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	id, _ := s.id("token")
+	rec, at := m.memory.recall(id)
+	if err := s.DeleteCtx(ctx, "token"); err != nil {
+		t.Fatal(err)
+	}
+	m.memory.keep(id, rec, at, false)
+	server.Close()
+	if b, found, err := s.FindCtx(ctx, "token"); found || err != nil {
+		t.Errorf("got %q, %v, %v; want not found", b, found, err)
+	}
+}
