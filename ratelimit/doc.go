@@ -86,7 +86,9 @@
 //
 // L ≤ Σᵢ max(1, 0.8 · N / nᵢ). What an instance has granted in a window is kept as long
 // as the window lasts, whether Redis answers in between or not, and never passes its
-// share, which is largest where nothing was seen. If all know n instances, that is at
+// share, which is largest where nothing was seen. (Where more subjects than [WithMemory]
+// are in use, one that was left alone for a minute may lose its place, and is then as one
+// that was never seen.) If all know n instances, that is at
 // most 0.8 · N + n. An instance that was started less than 5 s before an outage may not
 // be known to the others, and knows 8 ([WithInstances]) or what Redis told it.
 //

@@ -53,7 +53,8 @@ func Cost(units int64) TakeOption {
 // the app's client after a lost answer, or by go-redis. An id is known for a minute,
 // and belongs to the subject and the policies that it was taken from: asked of others
 // it counts there. It may be of any length, and costs Redis a key. An empty one is
-// none, which is the default: then a call is sent once at most.
+// none, which is the default: then a call is sent once at most. Ids are Redis's: what is
+// decided without it counts each time.
 func ReqID(name string) TakeOption {
 	return func(_ *Limiter, q *query) error {
 		q.name = name
