@@ -201,7 +201,11 @@ func TestFrozen(t *testing.T) {
 		gets(t, c, d, "0", 0)
 		gets(t, c, d, fmt.Sprint(i+1), i+1)
 	}
-	d.asked(t, 21)
+	// The hang may come before memory was told of its own filling: then "0" is in doubt,
+	// and loaded once more.
+	if got := d.calls.Load(); got != 21 && got != 22 {
+		t.Errorf("the database was asked %d times; want 21, or one more", got)
+	}
 	if !s.redis.open() {
 		t.Error("the breaker is closed; want that nobody waits any more")
 	}
