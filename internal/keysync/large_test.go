@@ -20,7 +20,7 @@ import (
 // large key is handled. On an idle machine the longest of them takes a
 // millisecond; what SLOWLOG says is shown, but not held against the code, for
 // on a busy one it is mostly the scheduler's.
-const mostWords = 2*pieceLen + 100
+const mostWords = 2100
 
 // A sizeHook notes the largest command and reply.
 type sizeHook struct {

@@ -13,7 +13,7 @@ import (
 // key: some tenths of a millisecond.
 const (
 	pieceBytes = 128 << 10
-	pieceLen   = 1000
+	pieceLen   = 250
 )
 
 var (
