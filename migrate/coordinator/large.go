@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +31,11 @@ const (
 
 	// largeFor is how long it is remembered that a large key was repaired.
 	largeFor = time.Minute
+
+	// largeKept is how many of its repairs are. The shortest one tells what the key
+	// itself takes: in others somebody else had the machine, as may not be in the hold,
+	// and one that a queue writes all the time is chased by its repair.
+	largeKept = 8
 )
 
 // errYield ends a copy that stands in the way of a move.
@@ -73,9 +79,8 @@ type largeKeys struct {
 
 // A largeKey is one that was repaired in pieces.
 type largeKey struct {
-	took  time.Duration // the last time
-	at    time.Time     // then
-	times int           // in a row, each less than largeFor after the one before
+	took []time.Duration // the last times in a row, each less than largeFor after the one before
+	at   time.Time       // of the last
 }
 
 func (l *largeKeys) begin() {
@@ -102,7 +107,8 @@ func (l *largeKeys) ended(results []keysync.Result) {
 		if l.keys == nil {
 			l.keys = map[string]largeKey{}
 		}
-		l.keys[r.Key] = largeKey{took: r.Took, at: now, times: l.keys[r.Key].times + 1}
+		took := append(l.keys[r.Key].took, r.Took)
+		l.keys[r.Key] = largeKey{took: took[max(0, len(took)-largeKept):], at: now}
 	}
 }
 
@@ -125,12 +131,13 @@ func (l *largeKeys) inHold(moves func(key string) bool) (total time.Duration, lo
 	defer l.mu.Unlock()
 	most := time.Duration(0)
 	for key, k := range l.keys {
-		if k.times < 2 || time.Since(k.at) > largeFor || !moves(key) {
+		if len(k.took) < 2 || time.Since(k.at) > largeFor || !moves(key) {
 			continue
 		}
-		total += k.took
-		if k.took > most {
-			most, longest = k.took, key
+		took := slices.Min(k.took)
+		total += took
+		if took > most {
+			most, longest = took, key
 		}
 	}
 	return total, longest

@@ -134,8 +134,8 @@ func TestDroppedStaysDirty(t *testing.T) {
 	}
 }
 
-// TestLargeInHold: the gate counts large keys that are repaired again and again,
-// and names the worst; one that was repaired once is likely its own copy's echo.
+// TestLargeInHold: the gate counts large keys that are repaired again and again, each
+// as it was repaired fastest of late, and names the worst; one that was repaired once is likely its own copy's echo.
 func TestLargeInHold(t *testing.T) {
 	var l largeKeys
 	all := func(string) bool { return true }
@@ -158,6 +158,18 @@ func TestLargeInHold(t *testing.T) {
 	}
 	if total, key := l.inHold(func(key string) bool { return key == "a" }); total != 200*time.Millisecond || key != "a" {
 		t.Errorf("got %v, %q; want those that move alone", total, key)
+	}
+	repair(2*time.Second, "a")
+	repair(100*time.Millisecond, "a")
+	repair(3*time.Second, "a")
+	if total, key := l.inHold(all); total != 400*time.Millisecond || key != "b" {
+		t.Errorf("got %v, %q; want the shortest of what each has taken, 400ms, b", total, key)
+	}
+	for range largeKept {
+		repair(time.Second, "a")
+	}
+	if total, key := l.inHold(all); total != 1300*time.Millisecond || key != "a" {
+		t.Errorf("got %v, %q; want 1.3s, a, which has grown", total, key)
 	}
 	l.begin()
 	if n := l.underWay(); n != 0 {
