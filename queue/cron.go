@@ -83,14 +83,17 @@ type metronome struct {
 	server    *Server
 	client    *Client
 	scheduler *asynq.Scheduler
+	lasting   context.Context // for commands that asynq gives no end
+	end       context.CancelFunc
 }
 
 // startCron begins to enqueue, if there are entries.
-func (s *Server) startCron() (*metronome, error) {
+func (s *Server) startCron(ctx context.Context) (*metronome, error) {
 	m := &metronome{server: s}
 	if len(s.crons) == 0 {
 		return m, nil
 	}
+	m.lasting, m.end = context.WithCancel(context.WithoutCancel(ctx))
 	var err error
 	m.UniversalClient = s.sides[0].redis
 	if m.client, err = NewClient(m.UniversalClient, Options{Budget: cronBudget, Logger: s.cfg.Logger}); err != nil {
@@ -110,20 +113,37 @@ func (s *Server) startCron() (*metronome, error) {
 	return m, nil
 }
 
+// stop waits for a job that is being enqueued, and has asynq say that its entries are
+// gone, within lastWords.
 func (m *metronome) stop() {
-	if m.scheduler != nil {
-		m.scheduler.Shutdown()
+	if m.scheduler == nil {
+		return
 	}
+	defer m.end()
+	until, cancel := context.WithTimeout(context.WithoutCancel(m.lasting), lastWords)
+	defer cancel()
+	time.AfterFunc(lastWords-lastLook, m.end)
+	ends(until, m.scheduler.Shutdown)
+}
+
+// Del and ZRem tell that the entries are gone.
+func (m *metronome) Del(_ context.Context, keys ...string) *redis.IntCmd {
+	return m.UniversalClient.Del(m.lasting, keys...)
+}
+
+// ZRem is said by Del.
+func (m *metronome) ZRem(_ context.Context, key string, members ...any) *redis.IntCmd {
+	return m.UniversalClient.ZRem(m.lasting, key, members...)
 }
 
 // EvalSha is the scheduler's: to enqueue a job, or to tell of its entries.
 func (m *metronome) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	entry := m.entryOf(keys, args)
 	if entry == nil {
-		return m.UniversalClient.EvalSha(ctx, sha, keys, args...)
+		return m.UniversalClient.EvalSha(m.lasting, sha, keys, args...)
 	}
 	cmd := redis.NewCmd(ctx)
-	receipt, err := entry.enqueue(ctx, m.client, entry.tick(time.Now()))
+	receipt, err := entry.enqueue(m.lasting, m.client, entry.tick(time.Now()))
 	switch {
 	case err != nil:
 		m.server.cfg.Logger.Warn("a job of a cron entry could not be enqueued", "workload", workload, "op", "cron", "job", entry.name, "spec", entry.spec, "err", err)

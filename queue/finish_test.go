@@ -292,7 +292,9 @@ func TestStopInOutage(t *testing.T) {
 	x := newSide(serverOn(t, r, quick("parcels")), r)
 	x.finished.add(jobRef{"parcels", "some-job"}, finish{})
 	s.SetError("LOADING it is away")
-	if err := x.end(t.Context()); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "some-job") {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := x.end(ctx); !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "some-job") {
 		t.Errorf("got %v; want ErrUnavailable, and the job's id", err)
 	}
 }

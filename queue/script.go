@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -28,30 +29,55 @@ type shape struct{ later, unique bool }
 // scripts are asynq's own, of the asynq that this program is built with.
 var scripts = sync.OnceValues(learn)
 
-// errAsynq means that this program is built with an asynq that enqueues in another
-// way than the one that is known here.
-var errAsynq = errors.New("queue: this version of asynq enqueues in another way than v0.26: build with that, or with a later version of ours")
+// errAsynq means that this program is built with an asynq that works in another way
+// than the one that is known here.
+var errAsynq = errors.New("queue: this version of asynq works in another way than v0.26: build with that, or with a later version of ours")
+
+const (
+	asynqPath = "github.com/hibiken/asynq"
+
+	// asynqKnown begins the versions whose server is known: what its scripts do is told
+	// by their keys (roleOf), which nobody can see without running it.
+	asynqKnown = "v0.26."
+)
+
+// known returns errAsynq for a program that is built with another asynq.
+func known(built *debug.BuildInfo) error {
+	if built == nil {
+		return nil // by a tool that does not say
+	}
+	for _, m := range built.Deps {
+		if m.Path == asynqPath && !strings.HasPrefix(m.Version, asynqKnown) {
+			return fmt.Errorf("%w (it is %s)", errAsynq, m.Version)
+		}
+	}
+	return nil
+}
 
 // learn has asynq's client enqueue a job of each shape on a client that sends
 // nothing. So the scripts are asynq's; and what we give them is seen to be what asynq
 // gives them.
 func learn() (map[shape]*script, error) {
+	built, _ := debug.ReadBuildInfo()
+	if err := known(built); err != nil {
+		return nil, err
+	}
 	t := &tape{UniversalClient: front.New(refuser{})}
 	defer func() { _ = t.Close() }()
-	known := map[shape]*script{}
+	found := map[shape]*script{}
 	now := time.Now()
 	for _, s := range []shape{{false, false}, {false, true}, {true, false}, {true, true}} {
 		if err := t.record(sample(s, now)); err != nil {
 			return nil, fmt.Errorf("%w (%w)", errAsynq, err)
 		}
-		known[s] = &script{text: t.text, sha: redis.NewScript(t.text).Hash()}
+		found[s] = &script{text: t.text, sha: redis.NewScript(t.text).Hash()}
 		e := sample(s, now)
-		e.compose(known, now)
+		e.compose(found, now)
 		if !t.same(e.args) {
 			return nil, errAsynq
 		}
 	}
-	return known, nil
+	return found, nil
 }
 
 // sample is a job that has all that a job can have.

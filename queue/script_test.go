@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +17,7 @@ import (
 // What we send is what asynq's own client sends: script, keys, arguments, message.
 // A version of asynq for which that does not hold fails here, and in NewClient.
 func TestScriptsAreAsynqs(t *testing.T) {
-	known, err := scripts()
+	found, err := scripts()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +43,7 @@ func TestScriptsAreAsynqs(t *testing.T) {
 			x := &tape{UniversalClient: front.New(refuser{})}
 			defer func() { _ = x.Close() }()
 			must(t, x.record(e))
-			e.compose(known, now)
+			e.compose(found, now)
 			if !x.same(e.args) {
 				t.Errorf("got\n%q; asynq sends\n%q", e.args, x.args)
 			}
@@ -62,14 +64,14 @@ func TestScriptsAreAsynqs(t *testing.T) {
 // An asynq that gives its scripts other keys, other arguments or another message is
 // told apart.
 func TestAnotherAsynq(t *testing.T) {
-	known, err := scripts()
+	found, err := scripts()
 	must(t, err)
 	now := time.Now()
 	x := &tape{UniversalClient: front.New(refuser{})}
 	defer func() { _ = x.Close() }()
 	must(t, x.record(sample(shape{true, true}, now)))
 	e := sample(shape{true, true}, now)
-	e.compose(known, now)
+	e.compose(found, now)
 	for i := range e.args[2:] {
 		was := x.args
 		x.args = slices.Clone(was)
@@ -93,5 +95,18 @@ func TestAnotherAsynq(t *testing.T) {
 	x.args = append(x.args, "one more")
 	if x.same(e.args) {
 		t.Error("one more argument is not seen")
+	}
+}
+
+// A program that is built with another asynq is told so, by producers and workers.
+func TestKnownAsynq(t *testing.T) {
+	for version, want := range map[string]error{"v0.26.0": nil, "v0.26.1": nil, "v0.25.1": errAsynq, "v0.27.0": errAsynq} {
+		built := &debug.BuildInfo{Deps: []*debug.Module{{Path: "example.com/x", Version: "v1.0.0"}, {Path: asynqPath, Version: version}}}
+		if err := known(built); !errors.Is(err, want) {
+			t.Errorf("%s: got %v; want %v", version, err, want)
+		}
+	}
+	if err := known(nil); err != nil {
+		t.Errorf("nobody can tell: got %v; want nothing refused", err)
 	}
 }

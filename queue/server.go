@@ -27,7 +27,7 @@ type Config struct {
 	// Concurrency is how many jobs are run at a time. The default is 10.
 	Concurrency int
 	// Stop is how long jobs that run may go on once Run is to end; then they go back
-	// into their queue. The default is 20s.
+	// into their queue, for which there are 5s. The default is 20s.
 	Stop time.Duration
 	// Poll is how often an idle server asks for jobs, give or take a half. The default
 	// is 200ms.
@@ -115,6 +115,9 @@ func NewServer(c redis.UniversalClient, cfg Config) (*Server, error) {
 	if err := usable(c, "NewServer", cfg.Logger); err != nil {
 		return nil, err
 	}
+	if _, err := scripts(); err != nil {
+		return nil, err
+	}
 	s := &Server{cfg: cfg, meter: newMeter(), names: slices.Sorted(maps.Keys(cfg.Queues)), handlers: map[string]handler{}}
 	s.sides = append(s.sides, newSide(s, c))
 	if cfg.Old != nil {
@@ -132,7 +135,8 @@ func NewServer(c redis.UniversalClient, cfg Config) (*Server, error) {
 // Run runs jobs until ctx is done, and then lets those that run end, within
 // Config.Stop. It waits for Redis to be there. It returns ErrEvicts at once for a
 // Redis that evicts; and after a stop an error only if jobs were finished of which
-// Redis could not be told.
+// Redis could not be told. It has returned 5s after Config.Stop, even if Redis is away;
+// then connections may be left that end by the client's own time-outs.
 func (s *Server) Run(ctx context.Context) error {
 	if err := s.begin(); err != nil {
 		return err
@@ -140,17 +144,19 @@ func (s *Server) Run(ctx context.Context) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
-	cron, err := s.startCron()
+	cron, err := s.startCron(ctx)
 	if err != nil {
 		return err
 	}
-	defer cron.stop()
 	s.cfg.Logger.Info("jobs are run", "workload", workload, "queues", s.names, "concurrency", s.cfg.Concurrency)
+	ctx, cancel := context.WithCancel(ctx) // one side that cannot run ends all
+	defer cancel()
 	errs := make([]error, len(s.sides))
 	var wg sync.WaitGroup
 	for i, side := range s.sides {
-		wg.Go(func() { errs[i] = side.run(ctx) })
+		wg.Go(func() { defer cancel(); errs[i] = side.run(ctx) })
 	}
+	wg.Go(func() { <-ctx.Done(); cron.stop() })
 	wg.Wait()
 	s.cfg.Logger.Info("jobs are run no more", "workload", workload, "queues", s.names)
 	return errors.Join(errs...)
@@ -170,7 +176,9 @@ func (s *Server) begin() error {
 // is no error. The Redis that is left may evict: that may be why.
 func (s *Server) ready(ctx context.Context) error {
 	for told := false; ctx.Err() == nil; sleep(ctx, time.Second) {
-		err := s.sides[0].policy.allows(ctx)
+		bounded, cancel := context.WithTimeout(ctx, tryFor)
+		err := s.sides[0].policy.allows(bounded)
+		cancel()
 		if err == nil || errors.Is(err, ErrEvicts) {
 			return err
 		}

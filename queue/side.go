@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -24,14 +25,43 @@ func newSide(s *Server, c redis.UniversalClient) *side {
 	return x
 }
 
+// run runs jobs until ctx is done, and has returned Config.Stop and lastWords later,
+// whether Redis answers or not.
 func (s *side) run(ctx context.Context) error {
+	lasting, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	looking, stopLooking := context.WithCancel(lasting)
+	s.wire.looking, s.wire.lasting = looking, lasting
 	worker := asynq.NewServerFromRedisClient(s.wire, s.server.asynqConfig())
 	if err := worker.Start(asynq.HandlerFunc(s.process)); err != nil {
+		stopLooking()
 		return fmt.Errorf("queue: start: %w", err)
 	}
-	s.tend(ctx)
-	worker.Shutdown()
-	return s.end(ctx)
+	var tending sync.WaitGroup
+	tending.Go(func() { s.tend(ctx) })
+	<-ctx.Done()
+	bound := s.server.cfg.Stop + lastWords
+	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
+	defer cancel()
+	time.AfterFunc(lookOn, stopLooking)
+	time.AfterFunc(bound-lastLook, stop)
+	if !ends(until, func() { worker.Shutdown(); tending.Wait() }) {
+		s.server.cfg.Logger.Warn("connections to a redis that does not answer are still waited for: they end by the client's time-outs", "workload", workload, "op", "stop")
+	}
+	return s.end(until)
+}
+
+// ends runs f, and reports whether it has ended before ctx did. If not it goes on: what
+// it waits for is a client's read, which no context ends.
+func ends(ctx context.Context, f func()) bool {
+	done := make(chan struct{})
+	go func() { defer close(done); f() }()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // process is asynq's handler.
@@ -54,13 +84,20 @@ func (s *side) process(ctx context.Context, task *asynq.Task) error {
 	return err
 }
 
-// lastWords is how long a server that stops tries to tell Redis what was finished.
-const lastWords = 5 * time.Second
+const (
+	// lookOn is how long a server that stops waits for whether it was given a job:
+	// one that it did not hear of would wait for the end of its lease.
+	lookOn = 2 * time.Second
+
+	// lastWords is how long a server that stops tries, after Config.Stop, to tell Redis
+	// what was finished and what is given back. The last second of it, lastLook, is for
+	// what asynq could not tell.
+	lastWords = 5 * time.Second
+	lastLook  = time.Second
+)
 
 // end settles what asynq could not.
 func (s *side) end(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
-	defer cancel()
 	var err error
 	for s.finished.size() > 0 {
 		if err = s.finished.flush(ctx, s.redis, true); err != nil && !sleep(ctx, 200*time.Millisecond) {

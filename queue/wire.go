@@ -35,6 +35,26 @@ type wire struct {
 	finished *finished
 	meter    *meter
 	later    sync.Map // jobRef → time of the next run, after what is no attempt
+
+	// asynq's own commands have no context that ends, so that they have one of these:
+	// those that look for work until shortly after the server is to stop, all others
+	// until it has to.
+	looking, lasting context.Context
+}
+
+// ZAdd tells that the server is there.
+func (w *wire) ZAdd(_ context.Context, key string, members ...redis.Z) *redis.IntCmd {
+	return w.UniversalClient.ZAdd(w.lasting, key, members...)
+}
+
+// ZAddXX renews leases.
+func (w *wire) ZAddXX(_ context.Context, key string, members ...redis.Z) *redis.IntCmd {
+	return w.UniversalClient.ZAddXX(w.lasting, key, members...)
+}
+
+// ZRem tells that the server is gone.
+func (w *wire) ZRem(_ context.Context, key string, members ...any) *redis.IntCmd {
+	return w.UniversalClient.ZRem(w.lasting, key, members...)
 }
 
 // EvalSha is a script by its name.
@@ -50,7 +70,7 @@ func (w *wire) Eval(ctx context.Context, text string, keys []string, args ...any
 func (w *wire) run(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
 	switch roleOf(keys) {
 	case dequeues:
-		return w.dequeue(ctx, verb, script, keys, args)
+		return w.dequeue(verb, script, keys, args)
 	case settles:
 		return w.gate(ctx, w.finished.taken(keys, args), verb, script, keys, args)
 	case givesBack:
@@ -59,6 +79,10 @@ func (w *wire) run(ctx context.Context, verb, script string, keys []string, args
 		none := redis.NewCmd(ctx)
 		none.SetVal([]any{})
 		return none
+	case tells:
+		ctx = w.lasting
+	default:
+		ctx = w.looking
 	}
 	cmd := newScriptCmd(ctx, verb, script, keys, args)
 	_ = w.Process(ctx, cmd)
@@ -87,6 +111,7 @@ const (
 	settles   // done, complete
 	givesBack // retry, archive, requeue
 	listsExpired
+	tells // that the server is there, and what it runs
 )
 
 // roleOf tells a script by its keys, which have asynq's names in asynq's order.
@@ -101,6 +126,8 @@ func roleOf(keys []string) role {
 		return settles
 	case len(keys) == 1 && is(0, "lease"):
 		return listsExpired
+	case len(keys) > 0 && strings.HasPrefix(keys[0], "asynq:servers:"):
+		return tells
 	}
 	return other
 }
@@ -122,9 +149,9 @@ type once struct{ *redis.Cmd }
 // NoRetry tells them.
 func (once) NoRetry() bool { return true }
 
-func (w *wire) dequeue(ctx context.Context, verb, script string, keys []string, args []any) *redis.Cmd {
-	cmd := newScriptCmd(ctx, verb, script, keys, args)
-	err := w.Process(ctx, once{cmd})
+func (w *wire) dequeue(verb, script string, keys []string, args []any) *redis.Cmd {
+	cmd := newScriptCmd(w.looking, verb, script, keys, args)
+	err := w.Process(w.looking, once{cmd})
 	if err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "NOSCRIPT") { // one that is full answers with errors too
 		w.meter.dequeueErrors.Inc()
 		time.Sleep(dequeuePause + rand.N(dequeuePause)) // holds up asynq's one loop, as is wanted
@@ -137,6 +164,9 @@ func (w *wire) dequeue(ctx context.Context, verb, script string, keys []string, 
 // failover has taken it back, or a sweeper has. If it was run with success, it is
 // finished all the same.
 func (w *wire) gate(ctx context.Context, job jobRef, verb, script string, keys []string, args []any) *redis.Cmd {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.lasting, cancel)()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		cmd := newScriptCmd(ctx, verb, script, keys, args)
 		err := w.Process(ctx, cmd)

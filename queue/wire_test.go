@@ -1,11 +1,16 @@
 package queue
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -49,6 +54,8 @@ func TestRoles(t *testing.T) {
 		"retry":                  {q("t:1", "active", "lease", "retry", "processed:x", "failed:x", "processed", "failed"), givesBack},
 		"expired":                {q("lease"), listsExpired},
 		"enqueue":                {q("t:1", "pending"), other},
+		"forward":                {q("scheduled", "pending"), other},
+		"server":                 {[]string{"asynq:servers:{a:1:x}", "asynq:workers:{a:1:x}"}, tells},
 		"a queue of an odd name": {[]string{queueKey("x:lease", "pending")}, other},
 		"none":                   {nil, other},
 	} {
@@ -82,5 +89,64 @@ func TestFullPauses(t *testing.T) {
 	time.Sleep(500 * time.Millisecond) // what is measured
 	if n, most := asked.Load()-was, int64(time.Since(began)/dequeuePause)+1; n > most {
 		t.Errorf("it was asked %d times in half a second; want %d at most", n, most)
+	}
+}
+
+// Whatever asynq's server does to a job that it runs is known by its keys.
+func TestRolesOfServer(t *testing.T) {
+	t.Parallel()
+	r, _ := mini(t)
+	var mu sync.Mutex
+	seen := map[role]int{}
+	r.AddHook(&stand{one: func(cmd redis.Cmder) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, x := range []role{other, dequeues, settles, givesBack, listsExpired, tells} {
+			if !isScript(cmd, x) {
+				continue
+			}
+			seen[x]++
+			if text := fmt.Sprint(cmd.Args()[3:]); x == other && strings.Contains(text, "}:active") {
+				t.Errorf("a script that nobody knows: %s", text)
+			}
+		}
+		return false
+	}})
+	cfg := quick("parcels")
+	cfg.Stop = 100 * time.Millisecond
+	c := clientOn(t, r, patient())
+	s := asynq.NewServerFromRedisClient(r, serverOn(t, r, cfg).asynqConfig()) // as it is, without our wire
+	must(t, s.Start(asynq.HandlerFunc(func(ctx context.Context, task *asynq.Task) error {
+		switch {
+		case strings.Contains(string(task.Payload()), "fails"):
+			return errors.New("no road")
+		case strings.Contains(string(task.Payload()), "lasts"):
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return nil
+	})))
+	done := sent(t, c, ship, parcel{})
+	unique := sent(t, c, ship, parcel{To: "unique"}, Unique(time.Hour))
+	kept := sent(t, c, ship, parcel{}, Retain(time.Hour))
+	both := sent(t, c, ship, parcel{To: "both"}, Retain(time.Hour), Unique(time.Hour))
+	retried := sent(t, c, ship, parcel{To: "fails"})
+	given := sent(t, c, ship, parcel{To: "fails"}, MaxAttempts(1))
+	back := sent(t, c, ship, parcel{To: "lasts"})
+	gone(t, c, "parcels", done.ID)
+	gone(t, c, "parcels", unique.ID)
+	is(t, c, "parcels", kept.ID, Completed)
+	is(t, c, "parcels", both.ID, Completed)
+	is(t, c, "parcels", retried.ID, Retry)
+	is(t, c, "parcels", given.ID, Archived)
+	is(t, c, "parcels", back.ID, Active)
+	s.Shutdown()
+	is(t, c, "parcels", back.ID, Pending)
+	mu.Lock()
+	defer mu.Unlock()
+	for x, want := range map[role]int{dequeues: 7, settles: 4, givesBack: 3, listsExpired: 1, tells: 1} {
+		if seen[x] < want {
+			t.Errorf("role %d was seen %d times; want %d at least", x, seen[x], want)
+		}
 	}
 }
