@@ -40,7 +40,7 @@ chaos: ## N whole migrations in a row, with what is killed, stopped and cut off 
 
 load: ## a workload (W=ratelimit) under load through migration, failovers and restarts
 	@.ci/needs
-	LOAD=1 go test -count 1 -timeout 20m -v -run TestLoad ./$(W)
+	LOAD=1 go test -count 1 -timeout 40m -v -run TestLoad ./$(W)
 
 freight: ## the freight app at work, moved from standalone to Sentinel to Cluster with a failover in between; then every Redis killed: some six minutes
 	@.ci/needs

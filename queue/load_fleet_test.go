@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,7 +23,11 @@ const (
 	workers   = 3
 
 	// batch is how many jobs are enqueued at a time.
-	batch = 20
+	batch = 50
+
+	// backlog is how many jobs may wait before producers do: they are bounded by what
+	// the workers run, so that jobs are run from the first second to the last.
+	backlog = 1000
 
 	// longest is how long jobs may take to be run after the last event: asynq gives a
 	// job back two minutes after its worker is gone, and waits up to a minute more.
@@ -38,6 +43,8 @@ type fleet struct {
 	dir     string
 	workers []*roleProcess
 	wg      sync.WaitGroup
+	total   int
+	begun   time.Time
 
 	mu     sync.Mutex
 	acked  map[int]bool // jobs that Redis has acknowledged; true if a replica has it
@@ -57,24 +64,72 @@ func newFleet(t *testing.T, kind string, clients []redis.UniversalClient, envs .
 
 func (f *fleet) path(name string) string { return filepath.Join(f.dir, name) }
 
-// begin has the producers enqueue, over the time of spread.
+// begin has the producers enqueue, over the time of spread or as fast as the workers
+// run what they enqueue.
 func (f *fleet) begin() {
 	each := jobsOfLoad() / producers
 	pause := spread * batch / time.Duration(each)
+	f.total = each * producers
+	f.begun = time.Now()
 	for i, c := range f.clients {
 		f.wg.Go(func() {
 			enqueue := f.ours(c)
 			if f.kind == "asynq" {
 				enqueue = f.asynqs(c)
 			}
-			next := time.Now()
-			for n := i * each; n < (i+1)*each; n += batch {
+			for n := i * each; n < (i+1)*each && !f.t.Failed(); n += batch {
+				next := time.Now().Add(pause)
+				f.room(c)
 				enqueue(n, min(batch, (i+1)*each-n))
-				next = next.Add(pause)
 				time.Sleep(time.Until(next))
 			}
 		})
 	}
+}
+
+// room waits until the workers have caught up. Who gets no answer goes on.
+func (f *fleet) room(c redis.UniversalClient) {
+	for {
+		ctx, cancel := context.WithTimeout(f.t.Context(), time.Second)
+		n, err := c.LLen(ctx, queueKey("freight", "pending")).Result()
+		cancel()
+		if err != nil || n < backlog {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// strikes has something happen when a share of the jobs has been enqueued, while
+// others wait and are run.
+func (f *fleet) strikes(share float64, what string, event func()) {
+	f.t.Helper()
+	redistest.Eventually(f.t, longest, func() error {
+		if n := f.settled(); float64(n) < share*float64(f.total) {
+			return fmt.Errorf("%s: %d of %d jobs have been enqueued; want %v of them", what, n, f.total, share)
+		}
+		return nil
+	})
+	var q Info
+	eventually(f.t, func() (err error) {
+		if q, err = statsOf(f.t.Context(), f.clients[0], "freight"); err == nil && q.Active == 0 {
+			err = errors.New("no job is run")
+		}
+		return err
+	})
+	before := f.settled()
+	event()
+	f.t.Logf("%s: after %d jobs were enqueued, while %d waited and %d were run; it took until %d", what, before, q.Pending, q.Active, f.settled())
+	if before == f.total {
+		f.t.Errorf("%s: all jobs had been enqueued; want more jobs, or this earlier", what)
+	}
+}
+
+// settled is how many jobs have been enqueued, or not.
+func (f *fleet) settled() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.acked) + f.failed
 }
 
 // ours enqueues jobs from n on, and waits for a replica.
@@ -125,6 +180,7 @@ func (f *fleet) note(n int, acked, confirmed bool) {
 func (f *fleet) judge(failover bool) {
 	t := f.t
 	f.wg.Wait()
+	t.Logf("%d jobs were enqueued in %v", f.total, time.Since(f.begun).Round(time.Second))
 	began := time.Now()
 	left := f.wait()
 	settled := time.Since(began).Round(time.Second)
@@ -158,13 +214,17 @@ func (f *fleet) wait() error {
 
 func (f *fleet) count(failover bool, settled time.Duration) {
 	t := f.t
-	runs := map[int]int{}
+	runs, ended := map[int]int{}, map[int]int{}
 	for i := range workers {
-		for n, times := range notes(f.path(fmt.Sprint("runs-", i))) {
+		path := f.path(fmt.Sprint("runs-", i))
+		for n, times := range notes(path, "") {
 			runs[n] += times
 		}
+		for n, times := range notes(path, overMark) {
+			ended[n] += times
+		}
 	}
-	var missing, excused, again, twice, applied int
+	var missing, excused, again, cut, twice, applied int
 	for n, confirmed := range f.acked {
 		switch {
 		case runs[n] > 0:
@@ -174,19 +234,22 @@ func (f *fleet) count(failover bool, settled time.Duration) {
 			missing++
 		}
 	}
-	for _, times := range runs {
+	for n, times := range runs {
 		if times > 1 {
 			again++
 		}
+		if times > 1 && ended[n] < times {
+			cut++
+		}
 	}
-	for _, times := range notes(f.path("effects")) {
+	for _, times := range notes(f.path("effects"), "") {
 		applied++
 		if times > 1 {
 			twice++
 		}
 	}
-	t.Logf("enqueued %d (refused or unknown %d); run at least once %d, lost %d, lost unconfirmed %d; run more than once %d; effects %d, applied more than once %d; settled %v after the last was enqueued",
-		len(f.acked), f.failed, len(f.acked)-missing-excused, missing, excused, again, applied, twice, settled)
+	t.Logf("enqueued %d (refused or unknown %d); run at least once %d, lost %d, lost unconfirmed %d; run more than once %d (%d since a run did not come to its end, %d since redis lost or was not told that one did); effects %d, applied more than once %d; settled %v after the last was enqueued",
+		len(f.acked), f.failed, len(f.acked)-missing-excused, missing, excused, again, cut, again-cut, applied, twice, settled)
 	if f.kind == "worker" && (missing > 0 || twice > 0) {
 		t.Errorf("got %d jobs lost, %d effects applied twice; want none", missing, twice)
 	}

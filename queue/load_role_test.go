@@ -69,17 +69,25 @@ func openJournal(variable string) (*journal, error) {
 	return &journal{f}, err
 }
 
-func (j *journal) note(n int) error {
-	_, err := j.f.WriteString(strconv.Itoa(n) + "\n")
+func (j *journal) note(n int) error { return j.write("", n) }
+
+// over notes that a run has ended with success.
+func (j *journal) over(n int) error { return j.write(overMark, n) }
+
+const overMark = "over "
+
+func (j *journal) write(mark string, n int) error {
+	_, err := j.f.WriteString(mark + strconv.Itoa(n) + "\n")
 	return err
 }
 
-// notes counts the lines of a journal, by number.
-func notes(path string) map[int]int {
+// notes counts the lines of a journal that have a mark, by number.
+func notes(path, mark string) map[int]int {
 	data, _ := os.ReadFile(path)
 	counts := map[int]int{}
 	for line := range strings.Lines(string(data)) {
-		if n, err := strconv.Atoi(strings.TrimSpace(line)); err == nil {
+		text, ok := strings.CutPrefix(strings.TrimSpace(line), mark)
+		if n, err := strconv.Atoi(text); ok && err == nil {
 			counts[n]++
 		}
 	}
@@ -96,7 +104,7 @@ const loadConcurrency = 24
 
 // loadWork is what a job does: so long that some ten run in each worker whenever
 // something happens.
-func loadWork() { time.Sleep(40 * time.Millisecond) }
+func loadWork() { time.Sleep(20 * time.Millisecond) }
 
 // playWorker runs jobs by us. Each is noted; some have an effect by Once.
 func playWorker(ctx context.Context) error {
@@ -126,11 +134,14 @@ func playWorker(ctx context.Context) error {
 			return err
 		}
 		loadWork()
-		if v.N%effectEach != 0 {
-			return nil
+		if v.N%effectEach == 0 {
+			known := Ask(func(context.Context) (bool, error) { return notes(os.Getenv(effectsVar), "")[v.N] > 0, nil })
+			err := Once(ctx, ledger, m.IdempotencyKey, func(context.Context) error { return world.note(v.N) }, known, Claim(5*time.Second))
+			if err != nil {
+				return err
+			}
 		}
-		known := Ask(func(context.Context) (bool, error) { return notes(os.Getenv(effectsVar))[v.N] > 0, nil })
-		return Once(ctx, ledger, m.IdempotencyKey, func(context.Context) error { return world.note(v.N) }, known, Claim(5*time.Second))
+		return runs.over(v.N)
 	})
 	if err != nil {
 		return err
@@ -164,9 +175,11 @@ func playAsynq(ctx context.Context) error {
 		}
 		loadWork()
 		if v.N%effectEach == 0 {
-			return world.note(v.N)
+			if err := world.note(v.N); err != nil {
+				return err
+			}
 		}
-		return nil
+		return runs.over(v.N)
 	}))
 	if err != nil {
 		return err
@@ -186,7 +199,7 @@ func playCoordinator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := coordinator.Open(coordinator.Options{Source: source, Target: target, Hold: 2 * time.Second,
+	c, err := coordinator.Open(coordinator.Options{Source: source, Target: target, Hold: loadHold,
 		Limits: coordinator.Limits{P99: time.Minute, MirrorFails: 1000, ReadsDiffer: 1000, Lag: time.Minute}})
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -14,13 +13,16 @@ import (
 	"github.com/transload/transload/internal/redistest"
 )
 
-// loadJobs is how many jobs a scenario has: the seven have more than 100,000.
-// LOAD_JOBS makes it another number.
-const loadJobs = 15_000
+// loadJobs is how many jobs a scenario has. LOAD_JOBS makes it another number.
+const loadJobs = 100_000
 
-// spread is over how long the producers enqueue them, so that each event finds
-// producers and workers at work.
-const spread = 20 * time.Second
+// spread is over how long the producers enqueue them at least, so that what happens,
+// happens while they and the workers are at work.
+const spread = 30 * time.Second
+
+// loadHold bounds the holds of these moves: well below asynq's lease, and long for a
+// machine that runs another load beside this one.
+const loadHold = 8 * time.Second
 
 // TestLoad has jobs live through all that a Redis and its workers go through, by us
 // and by asynq alone. `make load W=queue` runs it.
@@ -32,7 +34,12 @@ func TestLoad(t *testing.T) {
 		name  string
 		event func(t *testing.T, kind string)
 	}{
-		{"migration and back", loadMigration},
+		{"migration and back", func(t *testing.T, kind string) {
+			loadMigration(t, kind, redistest.Sentinel(t, redistest.Options{}))
+		}},
+		{"migration and back, cluster", func(t *testing.T, kind string) {
+			loadMigration(t, kind, redistest.Cluster(t, redistest.Options{}))
+		}},
 		{"kill -9 of the primary, sentinel", func(t *testing.T, kind string) {
 			loadPrimary(t, kind, redistest.Sentinel(t, redistest.Options{}), killed)
 		}},
@@ -62,20 +69,18 @@ func jobsOfLoad() int {
 	return loadJobs
 }
 
-// loadMigration moves a standalone server's queue to a Sentinel set, back, and there
-// for good.
-func loadMigration(t *testing.T, kind string) {
-	source, target := redistest.Standalone(t, redistest.Options{}), redistest.Sentinel(t, redistest.Options{})
+// loadMigration moves a standalone server's queue to a set, back, and there for good.
+func loadMigration(t *testing.T, kind string, target *redisproc.Set) {
+	source := redistest.Standalone(t, redistest.Options{})
 	m := contract.Begin(t, 3, contract.Config(t, source), contract.Config(t, target))
+	m.Hold = loadHold
 	f := newFleet(t, kind, universal(m.Members), source.Env("REDIS"), target.Env("REDIS_TARGET"))
 	f.begin()
-	m.Shadow(t)
-	m.Cutover(t, 100)
-	time.Sleep(spread / 5)
-	m.Rollback(t)
-	time.Sleep(spread / 5)
-	m.Cutover(t, 100)
-	m.Finish(t)
+	f.strikes(0.1, "shadow", func() { m.Shadow(t) })
+	f.strikes(0.2, "cutover", func() { m.Cutover(t, 100) })
+	f.strikes(0.4, "rollback", func() { m.Rollback(t) })
+	f.strikes(0.6, "cutover", func() { m.Cutover(t, 100) })
+	f.strikes(0.8, "finish", func() { m.Finish(t) })
 	f.judge(false)
 }
 
@@ -83,8 +88,7 @@ func loadMigration(t *testing.T, kind string) {
 func loadPrimary(t *testing.T, kind string, set *redisproc.Set, hurt func(*testing.T, *redisproc.Server)) {
 	f := newFleet(t, kind, opened(t, set), set.Env("REDIS"))
 	f.begin()
-	time.Sleep(spread / 3)
-	hurt(t, ownerOf(t, set))
+	f.strikes(0.3, "the primary", func() { hurt(t, ownerOf(t, set)) })
 	f.judge(true)
 }
 
@@ -93,8 +97,7 @@ func loadFrozen(t *testing.T, kind string) {
 	s := redistest.Standalone(t, redistest.Options{})
 	f := newFleet(t, kind, opened(t, s), s.Env("REDIS"))
 	f.begin()
-	time.Sleep(spread / 3)
-	frozen(t, s)
+	f.strikes(0.3, "SIGSTOP", func() { frozen(t, s) })
 	f.judge(false)
 }
 
@@ -112,13 +115,6 @@ func frozen(t *testing.T, s *redisproc.Server) {
 	must(t, s.Thaw())
 }
 
-func size(t *testing.T, path string) int64 {
-	t.Helper()
-	info, err := os.Stat(path)
-	must(t, err)
-	return info.Size()
-}
-
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -130,15 +126,7 @@ func loadWorker(t *testing.T, kind string) {
 	s := redistest.Standalone(t, redistest.Options{})
 	f := newFleet(t, kind, opened(t, s), s.Env("REDIS"))
 	f.begin()
-	time.Sleep(spread / 3)
-	before := size(t, f.path("runs-0"))
-	eventually(t, func() error {
-		if size(t, f.path("runs-0")) == before {
-			return errors.New("the worker begins no job")
-		}
-		return nil
-	})
-	f.workers[0].kill() // while it runs what it has begun
+	f.strikes(0.3, "kill -9", f.workers[0].kill) // while it runs what it has begun
 	f.judge(false)
 }
 
@@ -147,21 +135,24 @@ func loadWorker(t *testing.T, kind string) {
 func loadCoordinator(t *testing.T, kind string) {
 	source, target := redistest.Standalone(t, redistest.Options{}), redistest.Standalone(t, redistest.Options{})
 	m := contract.Begin(t, 3, contract.Config(t, source), contract.Config(t, target))
+	m.Hold = loadHold
 	f := newFleet(t, kind, universal(m.Members), source.Env("REDIS"), target.Env("REDIS_TARGET"))
 	f.begin()
-	m.Shadow(t)
+	f.strikes(0.1, "shadow", func() { m.Shadow(t) })
 	c := redistest.Client(t, source)
-	p := startRole(t, "coordinator", source.Env("REDIS"), target.Env("REDIS_TARGET"))
-	eventually(t, func() error {
-		text, _ := c.Get(t.Context(), "transload:{default}:control").Result()
-		rec, _ := protocol.Decode(text)
-		if rec.Move == nil || rec.Move.Stage != protocol.Held {
-			return fmt.Errorf("the source holds nothing yet: %+v", rec.Move)
-		}
-		p.kill()
-		return nil
+	f.strikes(0.2, "the coordinator", func() {
+		p := startRole(t, "coordinator", source.Env("REDIS"), target.Env("REDIS_TARGET"))
+		eventually(t, func() error {
+			text, _ := c.Get(t.Context(), "transload:{default}:control").Result()
+			rec, _ := protocol.Decode(text)
+			if rec.Move == nil || rec.Move.Stage != protocol.Held {
+				return fmt.Errorf("the source holds nothing yet: %+v", rec.Move)
+			}
+			p.kill()
+			return nil
+		})
 	})
-	m.Cutover(t, 100)
-	m.Finish(t)
+	f.strikes(0.4, "another coordinator", func() { m.Cutover(t, 100) })
+	f.strikes(0.8, "finish", func() { m.Finish(t) })
 	f.judge(false)
 }

@@ -20,7 +20,9 @@ const within = time.Minute
 // A Migration is an app's clients, and who moves them. Its steps fail the test that
 // takes them, and return when every member has obeyed.
 type Migration struct {
-	Members     []*migrate.Client
+	Members []*migrate.Client
+	// Hold bounds the hold of each move. The default is 2s.
+	Hold        time.Duration
 	coordinator *coordinator.Coordinator
 }
 
@@ -85,7 +87,7 @@ func (m *Migration) Shadow(t *testing.T) {
 func (m *Migration) Cutover(t *testing.T, percent int) {
 	t.Helper()
 	again(t, fmt.Sprint("cutover to ", percent), func() error {
-		_, err := m.coordinator.Cutover(t.Context(), coordinator.CutoverRequest{To: []int{percent}})
+		_, err := m.coordinator.Cutover(t.Context(), coordinator.CutoverRequest{To: []int{percent}, Care: coordinator.Care{Hold: m.Hold}})
 		return err
 	})
 }
@@ -94,7 +96,7 @@ func (m *Migration) Cutover(t *testing.T, percent int) {
 func (m *Migration) Rollback(t *testing.T) {
 	t.Helper()
 	again(t, "rollback", func() error {
-		_, err := m.coordinator.Rollback(t.Context(), coordinator.RollbackRequest{})
+		_, err := m.coordinator.Rollback(t.Context(), coordinator.RollbackRequest{Care: coordinator.Care{Hold: m.Hold}})
 		return err
 	})
 	m.reaches(t, "shadow")
