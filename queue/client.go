@@ -39,8 +39,8 @@ type Options struct {
 	// default is 500ms.
 	Confirm time.Duration
 	// Outbox takes the jobs that Redis does not within Budget, or before the caller's
-	// deadline, which then may be exceeded by 1s: see NewOutbox. The default is none:
-	// they are ErrUnavailable.
+	// deadline, which then may be exceeded by 1s, and those for which it is full: see
+	// NewOutbox. The default is none: they are ErrUnavailable, or ErrFull.
 	Outbox *Outbox
 	// Old is a Redis that is being drained: nothing is enqueued there, jobs with a key
 	// that are there are Duplicates, and Pause, Resume and Cancel reach it too. See
@@ -98,11 +98,11 @@ func NewClient(c redis.UniversalClient, o Options) (*Client, error) {
 	if err := usable(c, "NewClient", o.Logger); err != nil {
 		return nil, err
 	}
-	known, err := scripts()
+	found, err := scripts()
 	if err != nil {
 		return nil, err
 	}
-	return &Client{redis: c, opt: o, scripts: known, policy: newPolicy(c, o.Logger), meter: newMeter(),
+	return &Client{redis: c, opt: o, scripts: found, policy: newPolicy(c, o.Logger), meter: newMeter(),
 		budget: budget.New(c, o.Budget), confirming: budget.New(c, o.Budget+o.Confirm),
 		breaker: breaker.New("redis", []string{workload}, o.Logger), announced: map[string]time.Time{}}, nil
 }
@@ -125,14 +125,18 @@ func (c *Client) enqueue(ctx context.Context, entries []*entry) error {
 	}
 	began := time.Now()
 	err := c.deliver(ctx, entries)
-	if err != nil && c.opt.Outbox != nil && errors.Is(err, ErrUnavailable) {
+	if c.opt.Outbox != nil && away(err) {
 		err = c.store(ctx, entries, err)
 	}
 	c.meter.enqueued(entries, began)
 	return err
 }
 
-// store puts what Redis has not answered for into the outbox.
+// away reports whether it is Redis that takes no job, and not this job that it does
+// not take.
+func away(err error) bool { return errors.Is(err, ErrUnavailable) || errors.Is(err, ErrFull) }
+
+// store puts what Redis has not taken into the outbox.
 func (c *Client) store(ctx context.Context, entries []*entry, why error) error {
 	left := undone(entries)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the caller wants to know what became of the jobs, and gave less time than Budget
@@ -143,7 +147,7 @@ func (c *Client) store(ctx context.Context, entries []*entry, why error) error {
 	if err := c.opt.Outbox.add(ctx, c.opt.Outbox.db, left); err != nil {
 		return fmt.Errorf("%w; and the outbox: %w", why, err)
 	}
-	c.opt.Logger.Warn("redis does not answer: jobs were stored in the outbox", "workload", workload, "op", "enqueue", "jobs", len(left), "err", why)
+	c.opt.Logger.Warn("redis takes no jobs: they were stored in the outbox", "workload", workload, "op", "enqueue", "jobs", len(left), "err", why)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,10 +57,15 @@ func (c *Client) persist(ctx context.Context, entries []*entry) error {
 		if err == nil {
 			err = c.breaker.Do(bounded, workload, func() error { return c.attempt(bounded, entries) })
 		}
-		if err == nil || errors.Is(err, ErrEvicts) {
+		switch {
+		case err == nil || errors.Is(err, ErrEvicts):
 			return err
-		}
-		if answered(err) {
+		case full(err):
+			return fmt.Errorf("%w: %w", ErrFull, err)
+		case redis.IsAuthError(err):
+			return fmt.Errorf("%w: it does not let us in: %w", ErrUnavailable, err)
+		case answered(err):
+			undo(bounded, c.redis, entries)
 			return fmt.Errorf("queue: enqueue: %w", err)
 		}
 		if why := pause(ctx, bounded, wait); why != nil {
@@ -86,11 +92,11 @@ func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d) }
 // answered reports whether err is a server's reply that would be the same again.
 func answered(err error) bool {
 	reply, ok := errors.AsType[redis.Error](err)
-	if !ok || errors.Is(err, redis.TxFailedErr) {
+	if !ok || errors.Is(err, redis.TxFailedErr) || redis.IsMaxClientsError(err) {
 		return false
 	}
 	text := reply.Error() // not what it is wrapped in
-	for _, passing := range []string{"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "UNBLOCKED", "NOSCRIPT",
+	for _, passing := range []string{"READONLY", "LOADING", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS", "UNBLOCKED", "NOSCRIPT", "BUSY ",
 		"ERR WAIT cannot be used with replica"} { // which was a primary when it was written to
 		if strings.HasPrefix(text, passing) {
 			return false
@@ -98,6 +104,10 @@ func answered(err error) bool {
 	}
 	return true
 }
+
+// full reports whether a server has no room, in its memory or on its disk. That may
+// last for hours, so nobody waits for it.
+func full(err error) bool { return redis.IsOOMError(err) || redis.HasErrorPrefix(err, "MISCONF") }
 
 // sleep waits for about d, and reports whether ctx has not ended.
 func sleep(ctx context.Context, d time.Duration) bool {
@@ -302,6 +312,30 @@ func unlock(ctx context.Context, s sender, e *entry) error {
 
 const unlockLua = `if redis.call('HGET', KEYS[2], 'state') == 'completed' and redis.call('GET', KEYS[1]) == ARGV[1] then
 	return redis.call('DEL', KEYS[1])
+end
+return 0`
+
+// undo removes what a script wrote before it met an error, as far as Redis answers: a
+// job without a place in its queue, which another of this id would be a Duplicate of.
+// One that was in before would have had its id taken, and no error.
+func undo(ctx context.Context, s sender, entries []*entry) {
+	_, _ = s.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, e := range undone(entries) {
+			if answered(e.last) {
+				keys := []string{taskKey(e.queue, e.id), cmp.Or(e.lock(), queueKey(e.queue, "unique:"))}
+				p.Eval(ctx, undoLua, keys, e.nonce, e.id)
+			}
+		}
+		return nil
+	})
+}
+
+const undoLua = `local msg = redis.call('HGET', KEYS[1], 'msg')
+if msg and string.find(msg, ARGV[1], 1, true) then
+	redis.call('DEL', KEYS[1])
+end
+if redis.call('GET', KEYS[2]) == ARGV[2] then
+	redis.call('DEL', KEYS[2])
 end
 return 0`
 

@@ -92,12 +92,28 @@
 //
 // # Outbox
 //
-// A job that Redis does not take within Budget is put into a table, by option; and one
-// that belongs to a transaction of the app's is put there by Store, in that transaction.
-// One process at a time relays the table in order, by a claim that ends after 30 s. A
-// row is deleted when Redis has the job. Who dies between the two, or is held up for
-// longer than its claim, enqueues it again, or has another do so, under the same id and
-// nonce: the job is there, for it is kept for 10 m at least when it is done.
+// A job that Redis does not take within Budget, or for which it is full, is put into a
+// table, by option; and one that belongs to a transaction of the app's is put there by
+// Store, in that transaction. One process at a time relays the table in order, by a
+// claim that ends after 30 s. A row is deleted when Redis has the job. Who dies between
+// the two, or is held up for longer than its claim, enqueues it again, or has another
+// do so, under the same id and nonce: the job is there, for it is kept for 10 m at
+// least when it is done.
+//
+// A row that Redis refuses may be at fault, or Redis may be: nobody can tell from an
+// error's words. So it is passed over, and tried again as soon as Redis has taken a
+// later one. Refused then as well, between which Redis took a job, it is put aside, for
+// a human to put back. Order holds among what is relayed, but for one case: if Redis
+// refused all and ceases to in the middle of the table, the one job by which that is
+// seen comes before those that were passed over.
+//
+// # Stop
+//
+// asynq waits for each of its loops when it stops, and gives most of its commands a
+// context without an end. The wire gives them one: 2 s after the stop began for those
+// that look for work, since a dequeue that is cut off leaves its job to the lease, and
+// Config.Stop and 4 s for acknowledgements and leases. What is finished and was not
+// told has another second. A read that no context ends is left behind.
 //
 // # A migration
 //

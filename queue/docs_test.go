@@ -204,6 +204,7 @@ func pageOutbox(t *testing.T, client redis.UniversalClient, db *sql.DB) {
 	_, err = SendSMS.Store(ctx, outbox, tx, SMS{To: to, Text: text})
 	must(t, err)
 	must(t, tx.Commit())
+	pageAside(t, outbox, db)
 	for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		jobs, err := c.List(ctx, "sms", queue.Pending, 10)
 		if err == nil && len(jobs) == 1 && strings.Contains(string(jobs[0].Payload), text) {
@@ -213,4 +214,24 @@ func pageOutbox(t *testing.T, client redis.UniversalClient, db *sql.DB) {
 			t.Fatalf("got %v, %v; want the job that was stored", jobs, err)
 		}
 	}
+}
+
+// pageAside finds what was put aside while the outbox is relayed.
+func pageAside(t *testing.T, outbox *queue.Outbox, db *sql.DB) {
+	ctx := t.Context()
+	_, err := db.ExecContext(ctx, `INSERT INTO transload_queue_outbox (job, payload, nonce, settings) VALUES ('x', '', '', 'damaged')`)
+	must(t, err)
+	for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		if _, aside, err := outbox.Size(ctx); err == nil && aside == 1 {
+			break
+		} else if time.Now().After(until) {
+			t.Fatalf("%d are aside, %v; want one", aside, err)
+		}
+	}
+	jobs, err := outbox.Aside(ctx, 100)
+	if err != nil || len(jobs) != 1 || jobs[0].Fault == "" {
+		t.Fatalf("got %+v, %v; want what is damaged", jobs, err)
+	}
+	err = outbox.PutBack(ctx, jobs[0].Seq)
+	must(t, err)
 }

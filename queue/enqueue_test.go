@@ -326,3 +326,27 @@ func TestSecretInJSON(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// What a script wrote before it met an error is not left, where the next one would find
+// it and be a Duplicate that nobody runs.
+func TestRefusedLeavesNothing(t *testing.T) {
+	r, s := mini(t)
+	c := clientOn(t, r, patient())
+	must(t, s.Set(queueKey("parcels", "pending"), "not a list"))
+	for name, opts := range map[string][]Option{"key": {Key("k")}, "unique": {Unique(time.Hour)}} {
+		if got, err := ship.Enqueue(t.Context(), c, parcel{To: name}, opts...); err == nil || errors.Is(err, ErrUnavailable) || got.State != 0 {
+			t.Errorf("%s: got %+v, %v; want the server's reply", name, got, err)
+		}
+	}
+	for _, key := range s.Keys() {
+		if strings.Contains(key, "}:t:") || strings.Contains(key, "}:unique:") {
+			t.Errorf("%s was left", key)
+		}
+	}
+	s.Del(queueKey("parcels", "pending"))
+	for name, opts := range map[string][]Option{"key": {Key("k")}, "unique": {Unique(time.Hour)}} {
+		if got := sent(t, c, ship, parcel{To: name}, opts...); got.State != New {
+			t.Errorf("%s: got %v; want it new", name, got.State)
+		}
+	}
+}

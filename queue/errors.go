@@ -18,6 +18,10 @@ var (
 	// for jobs with a key.
 	ErrUnavailable = errors.New("queue: redis does not answer")
 
+	// ErrFull means that Redis answers, and takes nothing: its memory is full
+	// (maxmemory), or it cannot save to its disk. The job is not in.
+	ErrFull = errors.New("queue: redis takes no jobs, for want of memory or disk")
+
 	// ErrTooLarge means that a payload is larger than MaxPayload.
 	ErrTooLarge = errors.New("queue: the payload is too large")
 

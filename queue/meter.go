@@ -19,6 +19,7 @@ type meter struct {
 	dequeueErrors           prometheus.Counter
 	acksHeld, acksLate      prometheus.Counter
 	unsettled               func() int
+	aside                   prometheus.Counter
 	back, orphans, archived prometheus.Counter
 	all                     []prometheus.Collector
 }
@@ -35,6 +36,7 @@ func newMeter() *meter {
 	k.dequeueErrors = vec("dequeue_errors_total", "Times that Redis did not answer to who asked for a job.").WithLabelValues()
 	k.acksHeld = vec("acks_held_total", "Tries to acknowledge a job to which Redis did not answer.").WithLabelValues()
 	k.acksLate = vec("acks_late_total", "Acknowledgements of jobs that were not where they were left.").WithLabelValues()
+	k.aside = vec("aside_total", "Jobs of an outbox that cannot be enqueued, and were put aside.").WithLabelValues()
 	k.puts = vec("swept_total", "Jobs whose worker was gone, by what became of them.", "result")
 	k.back, k.orphans, k.archived = k.puts.WithLabelValues("back"), k.puts.WithLabelValues("leased"), k.puts.WithLabelValues("archived")
 	enqueueTime := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "transload_queue_enqueue_seconds", Help: "Time that enqueuing took, a batch being one.", Buckets: bounds})

@@ -139,7 +139,7 @@ func relayDies(t *testing.T, db database) {
 	if _, err := ship.Store(t.Context(), o, db, parcel{To: "Kyiv"}); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := o.rows(t.Context())
+	rows, err := o.rows(t.Context(), o.next, 0)
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("got %v, %v", rows, err)
 	}
@@ -166,13 +166,12 @@ func relayTurns(t *testing.T, db database) {
 	o := outboxOn(t, db, 0)
 	c := clientOn(t, r, patient())
 	ctx := t.Context()
-	for want, owner := range map[bool]string{true: "a"} {
-		if got, err := o.claimed(ctx, owner); got != want || err != nil {
-			t.Errorf("%s: got %v, %v; want %v", owner, got, err, want)
-		}
+	claimed := func(owner string) error { return (&shift{Outbox: o, owner: owner}).claimed(ctx) }
+	for range 2 {
+		must(t, claimed("a"))
 	}
-	if got, err := o.claimed(ctx, "b"); got || err != nil {
-		t.Errorf("a second one: got %v, %v; want that it waits", got, err)
+	if err := claimed("b"); !errors.Is(err, errTurn) {
+		t.Errorf("a second one: got %v; want that it waits", err)
 	}
 	if _, err := db.ExecContext(ctx, `INSERT INTO transload_queue_outbox (job, payload, nonce, settings) VALUES ('x', 'secret', 'n', 'no JSON'), ('y{}', 'secret', 'n', '{}')`); err != nil {
 		t.Fatal(err)
@@ -197,8 +196,8 @@ func relayTurns(t *testing.T, db database) {
 		t.Errorf("got %d rows; want the two that were put aside", n)
 	}
 	o.giveUp(ctx, "a")
-	if got, err := o.claimed(ctx, "b"); !got || err != nil {
-		t.Errorf("after the first: got %v, %v; want its turn", got, err)
+	if err := claimed("b"); err != nil {
+		t.Errorf("after the first: got %v; want its turn", err)
 	}
 }
 
@@ -250,5 +249,103 @@ func storedInTime(t *testing.T, db database) {
 	}
 	if n := waiting(t, db); n != was || n != 2 {
 		t.Errorf("%d jobs are stored, %d after a probe; want 2", was, n)
+	}
+}
+
+// What Redis refuses while it takes others is put aside, where it can be seen and put
+// back; the others keep their order.
+func relayRefused(t *testing.T, db database) {
+	r, s := mini(t)
+	o := outboxOn(t, db, 0)
+	c := clientOn(t, r, patient())
+	ctx := t.Context()
+	must(t, s.Set(queueKey("bad", "pending"), "not a list"))
+	store := func(queue string) string {
+		t.Helper()
+		got, err := ship.Store(ctx, o, db, parcel{To: "Kyiv"}, In(queue))
+		must(t, err)
+		return got.ID
+	}
+	size := func(waiting, aside int64) {
+		t.Helper()
+		if w, a, err := o.Size(ctx); w != waiting || a != aside || err != nil {
+			t.Errorf("%d wait, %d are aside, %v; want %d and %d", w, a, err, waiting, aside)
+		}
+	}
+	bad := []string{store("bad"), store("bad")}
+	if _, err := o.relay(ctx, c, "a"); err == nil || !strings.Contains(err.Error(), "each of 2 jobs: ") {
+		t.Errorf("got %v; want that two are refused", err)
+	}
+	size(2, 0) // for it may be Redis
+	good := []string{store("good"), store("good")}
+	if n, err := o.relay(ctx, c, "a"); n != 4 || err != nil {
+		t.Errorf("got %d, %v; want all settled", n, err)
+	}
+	size(0, 2)
+	list, err := o.Aside(ctx, 10)
+	if err != nil || len(list) != 2 || list[0].ID != bad[0] || list[0].Queue != "bad" || list[0].Name != "parcel.ship" || !strings.Contains(list[0].Fault, "WRONGTYPE") {
+		t.Fatalf("got %+v, %v; want what was put aside, and why", list, err)
+	}
+	s.Del(queueKey("bad", "pending"))
+	for i := range list {
+		must(t, o.PutBack(ctx, list[i].Seq))
+		if err := o.PutBack(ctx, list[i].Seq); !errors.Is(err, ErrNotFound) {
+			t.Errorf("twice: got %v; want ErrNotFound", err)
+		}
+	}
+	if n, err := o.relay(ctx, c, "a"); n != 2 || err != nil {
+		t.Errorf("put back: got %d, %v; want both settled", n, err)
+	}
+	size(0, 0)
+	for queue, want := range map[string][]string{"bad": bad, "good": good} {
+		jobs, err := c.List(ctx, queue, Pending, 5)
+		if err != nil || len(jobs) != 2 || jobs[0].ID != want[0] || jobs[1].ID != want[1] {
+			t.Errorf("%s: got %v, %v; want %v", queue, jobs, err, want)
+		}
+	}
+}
+
+// A Redis that is full, or that lets nobody in, takes no job: those in the outbox
+// stay, and others join them at once.
+func relayFull(t *testing.T, db database) {
+	for _, text := range []string{"OOM command not allowed when used memory > 'maxmemory'.", "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+		"NOAUTH Authentication required.", "WRONGPASS invalid username-password pair or user is disabled."} {
+		r, s := mini(t)
+		o := outboxOn(t, db, 0)
+		c := clientOn(t, r, Options{Budget: within, Outbox: o})
+		was := waiting(t, db)
+		s.SetError(text)
+		began := time.Now()
+		if got, err := ship.Enqueue(t.Context(), c, parcel{}); err != nil || got.State != Stored {
+			t.Errorf("%s: got %+v, %v; want it stored", text, got, err)
+		}
+		if took := time.Since(began); took > within/2 {
+			t.Errorf("%s: it took %v; want it at once", text, took)
+		}
+		if n, err := o.relay(t.Context(), c, "a"); n != 0 || !away(err) {
+			t.Errorf("%s: got %d, %v; want that Redis takes none", text, n, err)
+		}
+		if _, aside, err := o.Size(t.Context()); aside != 0 || err != nil || waiting(t, db) != was+1 {
+			t.Errorf("%s: %d are aside, %v, %d wait; want one more to wait", text, aside, err, waiting(t, db)-was)
+		}
+	}
+}
+
+// What passes is waited for, within the budget; then the job is stored.
+func storedWhatPasses(t *testing.T, db database) {
+	for _, text := range []string{"READONLY You can't write against a read only replica.", "LOADING Redis is loading the dataset in memory",
+		"CLUSTERDOWN The cluster is down", "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+		"NOREPLICAS Not enough good replicas to write.", "BUSY Redis is busy running a script.", "TRYAGAIN Multiple keys request during rehashing of slot"} {
+		r, s := mini(t)
+		c := clientOn(t, r, Options{Budget: 50 * time.Millisecond, Outbox: outboxOn(t, db, 0)})
+		s.SetError(text)
+		if got, err := ship.Enqueue(t.Context(), c, parcel{}); err != nil || got.State != Stored {
+			t.Errorf("%s: got %+v, %v; want it stored", text, got, err)
+		}
+		c = clientOn(t, r, patient())
+		time.AfterFunc(100*time.Millisecond, func() { s.SetError("") })
+		if got, err := ship.Enqueue(t.Context(), c, parcel{}); err != nil || got.State != New {
+			t.Errorf("%s, which passes: got %+v, %v; want it new", text, got, err)
+		}
 	}
 }

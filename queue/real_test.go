@@ -56,8 +56,8 @@ func TestRealFull(t *testing.T) {
 	t.Parallel()
 	s := redistest.Standalone(t, redistest.Options{Args: []string{"--maxmemory", "1"}})
 	_, err := ship.Enqueue(t.Context(), clientOn(t, redistest.Client(t, s), patient()), parcel{})
-	if err == nil || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "OOM") {
-		t.Errorf("got %v; want the server's reply", err)
+	if !errors.Is(err, ErrFull) || errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), "OOM") {
+		t.Errorf("got %v; want ErrFull, and the server's reply", err)
 	}
 }
 
@@ -130,5 +130,43 @@ func TestRealConfirmsWhatWasSent(t *testing.T) {
 	must(t, c.attempt(t.Context(), both))
 	if before, now := both[0].confirmed, both[1].confirmed; before || !now {
 		t.Errorf("got %v for what was sent before, %v for what was sent now; want false and true", before, now)
+	}
+}
+
+// A server whose Redis answers nobody has stopped within its bound: while a handler
+// ends, an acknowledgement is held, and a job should go back.
+func TestRealStopsInBound(t *testing.T) {
+	t.Parallel()
+	server := redistest.Standalone(t, redistest.Options{})
+	r := open(t, server)
+	cfg := quick("parcels")
+	cfg.Stop = time.Second
+	c, s := clientOn(t, r, patient()), serverOn(t, r, cfg)
+	must(t, ship.Cron(s, "@every 1s", parcel{To: "tick"}, In("ticks")))
+	begun, end := make(chan struct{}, 2), make(chan struct{})
+	handled(t, s, ship, func(ctx context.Context, p parcel, _ Meta) error {
+		begun <- struct{}{}
+		if p.To == "ends" {
+			<-end
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	stop := run(t, s)
+	finished := sent(t, c, ship, parcel{To: "ends"})
+	sent(t, c, ship, parcel{To: "goes back"})
+	<-begun
+	<-begun
+	must(t, server.Freeze())
+	t.Cleanup(func() { _ = server.Thaw() })
+	close(end)
+	began := time.Now()
+	err := stop()
+	if took, most := time.Since(began), cfg.Stop+lastWords+5*time.Second; took > most { // the machine is busy
+		t.Errorf("it took %v; want %v at most", took, cfg.Stop+lastWords)
+	}
+	if !errors.Is(err, ErrUnavailable) || !strings.Contains(err.Error(), finished.ID) {
+		t.Errorf("got %v; want the id of the job that was finished", err)
 	}
 }
