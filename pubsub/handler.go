@@ -56,8 +56,8 @@ type Sockets struct {
 	MaxTopics int
 	// MaxMessage bounds what a client sends at once, in bytes. The default is 4 KiB.
 	MaxMessage int
-	// Rate bounds the messages that a client sends in a second; twice as many may come
-	// at once. The default is 50.
+	// Rate bounds the messages that a client sends in a second, pings among them; twice
+	// as many may come at once. The default is 50.
 	Rate int
 	// Batch bounds what is written at once, in bytes: the one queue that a socket has
 	// of its own. The default is 64 KiB.

@@ -12,8 +12,17 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// closeWithin bounds how long a client may take over the farewell.
-const closeWithin = time.Second
+const (
+	// closeWithin bounds how long a client may take over the farewell.
+	closeWithin = time.Second
+
+	// maxNotes bounds the answers that wait for a client, in bytes: who asks and asks,
+	// and reads nothing, would have them pile up until Sockets.Ping is over.
+	maxNotes = 64 << 10
+)
+
+// errFlood means that a client sent more than Sockets.Rate allows.
+var errFlood = errors.New("too many messages")
 
 // A socket is one client's. What it reads is done by the goroutine of its request;
 // another one writes; each subscription that waits has one until it is there.
@@ -32,6 +41,7 @@ type socket struct {
 	topics  map[string]*seat
 	dirty   []*follow // have something to be fetched
 	notes   [][]byte  // to be written first
+	noted   int       // bytes of notes
 	why     *ending
 	trouble bool // what is shown may be old: look
 }
@@ -105,19 +115,22 @@ func (c *socket) read(ctx context.Context) *ending {
 	o := c.s.o
 	alive := func() { _ = c.ws.SetReadDeadline(time.Now().Add(2 * o.Ping)) }
 	c.ws.SetReadLimit(int64(o.MaxMessage))
-	c.ws.SetPongHandler(func(string) error { alive(); return nil })
 	rate := newBucket(o.Rate)
+	c.ws.SetPingHandler(rate.limit(c.ws.PingHandler()))
+	c.ws.SetPongHandler(rate.limit(func(string) error { alive(); return nil }))
 	for {
 		alive()
 		kind, text, err := c.ws.ReadMessage()
 		switch {
+		case errors.Is(err, errFlood):
+			return endFlood
 		case errors.Is(err, websocket.ErrReadLimit):
 			return endHuge
 		case websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived):
 			return endLeft
 		case err != nil:
 			return endGone
-		case !rate.take():
+		case !rate.take() || c.behind():
 			return endFlood
 		}
 		w, err := parseWish(text)
@@ -190,9 +203,8 @@ func (c *socket) sit(ctx context.Context, at *seat, f *follow) bool {
 		return false
 	}
 	at.f.Store(f)
-	c.notes = append(c.notes, wire{Event: evSubscribed, Topic: topic, Pos: pos}.encode())
+	c.say(wire{Event: evSubscribed, Topic: topic, Pos: pos})
 	c.dirty = append(c.dirty, f)
-	c.poke()
 	return true
 }
 
@@ -230,8 +242,22 @@ func (c *socket) drop(topic string, at *seat, say wire) {
 func (c *socket) note(w wire) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.notes = append(c.notes, w.encode())
+	c.say(w)
+}
+
+// say is note with mu held.
+func (c *socket) say(w wire) {
+	text := w.encode()
+	c.notes = append(c.notes, text)
+	c.noted += len(text)
 	c.poke()
+}
+
+// behind reports whether too many answers wait.
+func (c *socket) behind() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.noted > maxNotes
 }
 
 // wake implements sink: it is called with the topic locked.

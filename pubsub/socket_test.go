@@ -265,6 +265,13 @@ func TestMisbehaviour(t *testing.T) {
 				}
 			}
 		}, CloseFlood},
+		"a flood of pings": {func(c *tab) {
+			for range 300 {
+				if c.ws.WriteControl(websocket.PingMessage, nil, time.Now().Add(within)) != nil {
+					return
+				}
+			}
+		}, CloseFlood},
 		"a huge frame":     {func(c *tab) { c.send(`{"subscribe":"` + strings.Repeat("x", 1<<20) + `"}`) }, websocket.CloseMessageTooBig},
 		"no JSON":          {func(c *tab) { c.send(`subscribe chat:a`) }, CloseMalformed},
 		"no wish":          {func(c *tab) { c.send(`{}`) }, CloseMalformed},
@@ -295,4 +302,38 @@ func TestMisbehaviour(t *testing.T) {
 	}
 	publish(t, h, "chat:a", "", "still here")
 	innocent.wants(`="still here"`)
+}
+
+// Who asks and asks, and reads nothing, is sent away before the answers pile up.
+func TestAnswersAreBounded(t *testing.T) {
+	t.Parallel()
+	h, _ := mini(t)
+	w := serve(t, h, func(o *Sockets) { o.Rate = 1_000_000; o.MaxTopics = 2; o.Ping = within })
+	c := w.open()
+	var s *socket
+	w.s.each(func(one *socket) { s = one })
+	innocent := w.open()
+	state := func() (noted int, why *ending) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.noted, s.why
+	}
+	long := strings.Repeat("<", 3000) // six times as long in the answer
+	_ = c.ws.SetWriteDeadline(time.Now().Add(within))
+	for i := range 10_000 {
+		if c.ws.WriteMessage(websocket.TextMessage, fmt.Appendf(nil, `{"subscribe":"%d%s"}`, i, long)) != nil {
+			break
+		}
+		if noted, _ := state(); noted > 2*maxNotes {
+			t.Fatalf("%d bytes of answers wait; want at most %d and a few more", noted, maxNotes)
+		}
+	}
+	eventually(t, func() error {
+		if _, why := state(); why != endFlood {
+			return fmt.Errorf("got %+v; want a flood", why)
+		}
+		return nil
+	})
+	innocent.follow("chat:a", "")
+	innocent.wants("subscribed")
 }

@@ -74,7 +74,7 @@ const (
 	// CloseSlow ends a socket that was behind by more than is kept, on a topic whose
 	// policy is SlowClose.
 	CloseSlow = 4408
-	// CloseFlood ends a socket that sent too much.
+	// CloseFlood ends a socket that sent too often, or did not read the answers.
 	CloseFlood = 4429
 	// CloseMalformed ends a socket that sent what is no wish.
 	CloseMalformed = 4500
@@ -86,7 +86,7 @@ var (
 	endRevoked   = &ending{"revoked", 1008, "session has ended"}
 	endHuge      = &ending{"huge", 1009, "message is too large"}
 	endSlow      = &ending{"slow", CloseSlow, "too slow"}
-	endFlood     = &ending{"flood", CloseFlood, "too many messages"}
+	endFlood     = &ending{"flood", CloseFlood, "too many messages, or answers that are not read"}
 	endMalformed = &ending{"malformed", CloseMalformed, "send {\"subscribe\":TOPIC} or {\"unsubscribe\":TOPIC}"}
 	endGone      = &ending{"gone", 0, ""} // the connection broke, or took and said nothing
 
@@ -110,4 +110,14 @@ func (b *bucket) take() bool {
 	b.at = now
 	b.left--
 	return b.left >= 0
+}
+
+// limit has a handler of control frames, which are no messages, count as one.
+func (b *bucket) limit(f func(string) error) func(string) error {
+	return func(text string) error {
+		if !b.take() {
+			return errFlood
+		}
+		return f(text)
+	}
 }

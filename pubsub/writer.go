@@ -99,7 +99,7 @@ func (c *socket) flush() *ending {
 	for {
 		c.mu.Lock()
 		notes, dirty, over := c.notes, c.dirty, c.why != nil
-		c.notes, c.dirty = nil, nil
+		c.notes, c.noted, c.dirty = nil, 0, nil
 		c.mu.Unlock()
 		if over || len(notes)+len(dirty) == 0 {
 			return nil
