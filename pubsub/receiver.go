@@ -26,6 +26,7 @@ type receiver struct {
 	client  redis.UniversalClient
 	sharded bool
 	kick    chan struct{} // 1: other partitions are wanted
+	outruns int           // connections in a row that were given up as outrun
 
 	mu    sync.Mutex
 	parts map[string]*partition // by channel
@@ -126,12 +127,22 @@ func (r *receiver) connect(ctx context.Context, wg *sync.WaitGroup) error {
 			return fmt.Errorf("%w for %v", errSilent, idle.Round(time.Millisecond))
 		case time.Duration(h.since()-born) > h.opt.Silence && c.deaf():
 			return fmt.Errorf("%w of what is published, though the server answers", errSilent)
-		case c.last.Load() == born && c.outrun(born):
+		case c.last.Load() != born:
+			r.outruns = 0
+		case c.outrun(born, patience(h.opt.Silence, r.outruns)):
+			r.outruns++
 			return errOutrun
-		case idle > h.opt.Silence/4:
+		}
+		if idle > h.opt.Silence/4 {
 			c.pingNow(ctx, wg)
 		}
 	}
+}
+
+// patience is how much longer than others a new connection may take over its first
+// word. It grows, since on a busy machine all may take long.
+func patience(silence time.Duration, outruns int) time.Duration {
+	return silence / 16 << min(outruns, 3)
 }
 
 // deaf reports whether a partition on the connection is.
@@ -147,9 +158,9 @@ func (c *connection) deaf() bool {
 // outrun reports whether a server that has not said a word since the connection was
 // begun has answered scripts meanwhile: they go to another one, which was promoted in
 // its place, and a hung server takes connections all the same.
-func (c *connection) outrun(born int64) bool {
+func (c *connection) outrun(born int64, patience time.Duration) bool {
 	for _, p := range c.asked {
-		if time.Duration(p.replied.Load()-born) > c.r.h.opt.Silence/4 {
+		if time.Duration(p.replied.Load()-born) > patience {
 			return true
 		}
 	}
