@@ -5,9 +5,9 @@
 if redis.call('GET', KEYS[2]) ~= 'given ' .. ARGV[1] then
   return redis.error_reply('MOVING the partition was not given up with this move')
 end
-local wrong = paged({ pages = tonumber(redis.call('HGET', KEYS[1], 'p') or 1) }, #KEYS - 2)
+local wrong = unlike({ pages = tonumber(redis.call('HGET', KEYS[1], 'p') or 1) }, #KEYS - 2)
 if wrong then
-  return wrong
+  return redis.error_reply(wrong)
 end
 local reply = { redis.call('PTTL', KEYS[1]), redis.call('HGETALL', KEYS[1]) }
 for i = 3, #KEYS do

@@ -3,10 +3,10 @@
 --   ARGV: pages that there are, name of a new line, keep (ms), side
 local wrong = absent(ARGV[4])
 if wrong then
-  return wrong
+  return redis.error_reply(wrong)
 end
 local from, keep, pages = tonumber(ARGV[1]), ARGV[3], #KEYS - 2
-local t = open((server()), ARGV[2], keep)
+local t = open(KEYS[1], (server()), ARGV[2], keep)
 if t.pages ~= from then -- another process has done it
   return 0
 end

@@ -65,8 +65,8 @@ func (h *Hub) miss(t *topic) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	clients, _ := h.source.Listen()
-	if len(t.early) == 0 {
-		return // it has come meanwhile
+	if len(t.early) == 0 || t.loading {
+		return // it has come meanwhile, or is about to: merge looks at what is left
 	}
 	if len(clients) < 2 || find(t.line, t.early[len(t.early)-1].epoch) < 0 {
 		h.reload(t)

@@ -177,6 +177,7 @@ func (h *Hub) doubt(t *topic) {
 
 // reload is doubt with topic.mu held.
 func (h *Hub) reload(t *topic) {
+	t.loading = false // if it is, not for this
 	if !t.queued {
 		t.queued = true
 		h.loads.put(t)

@@ -1,25 +1,27 @@
--- Reads what a topic keeps. What has not been renewed for as long as it is kept is
--- removed: a key has an expiry, its fields have none.
---   ARGV: kind (as in publish.lua), name of a new line, keep (ms), number after which
---         history is wanted, side
---   KEYS[3] and on: all pages of last values
--- Returns epoch, number, run id, earlier lines, oldest number kept, and the messages.
-local kind, keep, after = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-local wrong = absent(ARGV[5])
+-- Reads what topics of one partition keep. What has not been renewed for as long as it
+-- is kept is removed: a key has an expiry, its fields have none.
+--   ARGV: bytes after which no further topic is read; of each topic its kind (as in
+--         publish.lua), name of a new line, keep (ms), number after which history is
+--         wanted, pages of last values; side
+--   KEYS[3] and on: all pages of the first topic; of each other its head and all pages
+-- Returns of each topic that was read epoch, number, run id, earlier lines, oldest number
+-- kept, and the messages; or why it cannot be read now. Of one topic alone that is an
+-- error.
+local wrong, move = elsewhere(ARGV[#ARGV])
 if wrong then
-  return wrong
+  return redis.error_reply(wrong)
 end
-local key = KEYS[1]
-local run = server()
-local t = open(run, ARGV[2], ARGV[3])
-wrong = kind == 'l' and paged(t, #KEYS - 2)
-if wrong then
-  return wrong
+local run, most = server(), tonumber(ARGV[1])
+local bytes, at = 0, 3 -- read so far, place of the next key
+
+local function add(list, frame)
+  bytes = bytes + #frame
+  list[#list + 1] = frame
 end
-local reply = { t.epoch, t.seq, run, t.past, t.oldest }
-if kind == 'l' then
+
+local function lastValues(list, t, head, pages, keep)
   local since, count = clock() - keep, 0
-  for i = 3, #KEYS do
+  for i = at, at + pages - 1 do
     local all = redis.call('HGETALL', KEYS[i])
     local mine = redis.call('HGET', KEYS[i], 'f') == t.first
     for j = 1, mine and #all or 0, 2 do
@@ -29,16 +31,49 @@ if kind == 'l' then
         redis.call('HDEL', KEYS[i], all[j])
       else
         count = count + 1
-        reply[#reply + 1] = all[j + 1]
+        add(list, all[j + 1])
       end
     end
   end
   if count ~= t.count then -- a page has had its time
-    redis.call('HSET', key, 'c', count)
+    redis.call('HSET', head, 'c', count)
   end
-elseif kind == 'r' then
-  for n = math.max(t.oldest, after + 1), t.seq do
-    reply[#reply + 1] = redis.call('HGET', key, 'h:' .. int(n))
+end
+
+local function topic(kind, head, epoch, keep, after, pages)
+  local why = unfetched(head, move)
+  if why then
+    return why
   end
+  local t = open(head, run, epoch, keep)
+  why = kind == 'l' and unlike(t, pages)
+  if why then
+    return why
+  end
+  local list = { t.epoch, t.seq, run, t.past, t.oldest }
+  if kind == 'l' then
+    lastValues(list, t, head, pages, keep)
+  elseif kind == 'r' then
+    for n = math.max(t.oldest, after + 1), t.seq do
+      add(list, redis.call('HGET', head, 'h:' .. int(n)) or '')
+    end
+  end
+  return list
+end
+
+local reply = {}
+for i = 2, #ARGV - 1, 5 do
+  local head, pages = KEYS[1], tonumber(ARGV[i + 4])
+  if i > 2 then
+    head, at = KEYS[at], at + 1
+  end
+  reply[#reply + 1] = topic(ARGV[i], head, ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), pages)
+  at = at + pages
+  if bytes > most then
+    break
+  end
+end
+if #ARGV == 7 and type(reply[1]) == 'string' then
+  return redis.error_reply(reply[1])
 end
 return reply

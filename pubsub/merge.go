@@ -61,7 +61,7 @@ func (t *topic) merge(s state, before int64) (again bool) {
 		t.line = s.line
 		t.goOn(s)
 	}
-	t.fresh = true
+	t.fresh, t.loading = true, false
 	t.takeEarly()
 	t.early = slices.DeleteFunc(t.early, func(m *message) bool {
 		m.waits++ // a line that is not known even now: that of a server which has been replaced

@@ -25,25 +25,27 @@ local function server()
   return string.match(info, 'run_id:(%w+)') or '', string.match(info, 'redis_mode:(%w+)') == 'cluster'
 end
 
--- elsewhere returns an error if this server does not have the partition. KEYS[2] is
+-- elsewhere returns what is wrong if this server does not have the partition. KEYS[2] is
 -- "given N" on the side of a plain pair that has given it up with move N, and "open N"
 -- on the one that has it. Without a move the first has it, and of one Redis that one.
 --   side: 0 of one Redis, 1 and 2 of a pair
 local function elsewhere(side)
   local v = redis.call('GET', KEYS[2])
   if v and string.sub(v, 1, 5) == 'given' or not v and side == '2' then
-    return redis.error_reply('ELSEWHERE the partition is on the other side')
+    return 'ELSEWHERE the partition is on the other side'
   end
   return nil, v and side ~= '0' and string.match(v, '%d+')
 end
 
--- absent does the same, and if the topic has yet to be fetched from the other side.
+-- unfetched does so if a topic has yet to be fetched from the other side, since a move.
+local function unfetched(head, move)
+  return move and redis.call('HGET', head, 'g') ~= move and 'IMPORT ' .. move
+end
+
+-- absent does both, of the topic of KEYS[1].
 local function absent(side)
   local wrong, move = elsewhere(side)
-  if not wrong and move and redis.call('HGET', KEYS[1], 'g') ~= move then
-    wrong = redis.error_reply('IMPORT ' .. move)
-  end
-  return wrong
+  return wrong or unfetched(KEYS[1], move)
 end
 
 local function clock()
@@ -55,10 +57,9 @@ local function int(n)
   return string.format('%.0f', n)
 end
 
--- open returns the state, and begins a line if there is none that this server may go
+-- open returns a topic's state, and begins a line if there is none that this server may go
 -- on with. epoch is what a new line would be called.
-local function open(run, epoch, keep)
-  local key = KEYS[1]
+local function open(key, run, epoch, keep)
   local v = redis.call('HMGET', key, 'e', 's', 'r', 'l', 'o', 'b', 'f', 'p', 'c')
   local t = { epoch = v[1], seq = tonumber(v[2] or 0), past = v[4] or '', oldest = tonumber(v[5] or 1), bytes = tonumber(v[6] or 0),
     first = v[7], pages = tonumber(v[8] or 1), count = tonumber(v[9] or 0) }
@@ -77,12 +78,10 @@ local function open(run, epoch, keep)
   return t
 end
 
--- paged returns an error if last values are spread over other pages than was thought.
-local function paged(t, pages)
-  if t.pages ~= pages then
-    return redis.error_reply('PAGES ' .. t.pages)
-  end
-  return nil
+-- unlike returns what is wrong if last values are spread over other pages than was
+-- thought.
+local function unlike(t, pages)
+  return t.pages ~= pages and 'PAGES ' .. t.pages
 end
 
 -- own makes a page the topic's, and empty if it was not.

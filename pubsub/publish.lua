@@ -14,7 +14,7 @@ local ring = 32
 
 local wrong = absent(ARGV[14])
 if wrong then
-  return wrong
+  return redis.error_reply(wrong)
 end
 local key = KEYS[1]
 local run, cluster = server()
@@ -23,10 +23,10 @@ local before = redis.call('HGET', key, 'i:' .. id)
 if before then
   return { 2, redis.call('HGET', key, 'e'), tonumber(string.match(before, '(%d+)$')), run, '', 0 }
 end
-local t = open(run, ARGV[7], keep)
-wrong = KEYS[3] and paged(t, tonumber(ARGV[13]))
+local t = open(key, run, ARGV[7], keep)
+wrong = KEYS[3] and unlike(t, tonumber(ARGV[13]))
 if wrong then
-  return wrong
+  return redis.error_reply(wrong)
 end
 local slot = 'n:' .. int((t.seq + 1) % ring)
 local old = redis.call('HGET', key, slot)

@@ -29,23 +29,34 @@ func (q *queue[T]) signal() {
 	}
 }
 
-// take waits for something.
-func (q *queue[T]) take(ctx context.Context) (v T, ok bool) {
+// take waits for something, and returns it and up to so many in all of those behind it
+// that go with it; nothing when ctx is done.
+func (q *queue[T]) take(ctx context.Context, most int, together func(a, b T) bool) []T {
 	for {
 		select {
 		case <-ctx.Done():
-			return v, false
+			return nil
 		case <-q.ready:
 		}
-		q.mu.Lock()
-		if n := len(q.list); n > 0 {
-			v, q.list = q.list[0], q.list[1:]
-			q.mu.Unlock()
-			if n > 1 {
-				q.signal()
-			}
-			return v, true
+		if list := q.cut(most, together); len(list) > 0 {
+			return list
 		}
-		q.mu.Unlock()
 	}
+}
+
+func (q *queue[T]) cut(most int, together func(a, b T) bool) (list []T) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var rest []T
+	for _, v := range q.list {
+		if len(list) == 0 || len(list) < most && together(list[0], v) {
+			list = append(list, v)
+		} else {
+			rest = append(rest, v)
+		}
+	}
+	if q.list = rest; len(rest) > 0 {
+		q.signal()
+	}
+	return list
 }

@@ -4,7 +4,7 @@
 -- Returns the server's run id.
 local wrong = elsewhere(ARGV[3])
 if wrong then
-  return wrong
+  return redis.error_reply(wrong)
 end
 local run, cluster = server()
 publish(cluster, ARGV[1], ARGV[2])

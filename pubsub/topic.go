@@ -28,6 +28,7 @@ type topic struct {
 	early   []*message       // came before those before them
 	follows map[*follow]bool // who is to be told
 	queued  bool             // to be loaded
+	loading bool             // what is missing is on its way
 	late    *time.Timer      // loads it if what is missing does not come
 }
 
