@@ -41,37 +41,51 @@ type fleet struct {
 	vehicles []*vehicle
 	watchers []*watcher
 	began    time.Time
-	delays   *delays
+	delays   crowdDelays
 	refused  atomic.Int64 // publishes that had no answer in time
 	hurt     atomic.Bool  // the server was
 }
 
 // delays are of what arrived, from publishing to the client.
 type delays struct {
-	mu sync.Mutex
-	h  *hdrhistogram.Histogram
+	mu     sync.Mutex
+	h      *hdrhistogram.Histogram
+	frames int
 }
-
-func newDelays() *delays { return &delays{h: hdrhistogram.New(1, 120_000_000, 3)} }
 
 func (d *delays) add(list []time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.frames++
 	for _, v := range list {
 		_ = d.h.RecordValue(max(v.Microseconds(), 1))
 	}
 }
 
-// take returns a line on what has come since, and begins anew.
-func (d *delays) take() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	at := func(q float64) time.Duration {
-		return (time.Duration(d.h.ValueAtQuantile(q)) * time.Microsecond).Round(100 * time.Microsecond)
+// crowdDelays are those of shares of the clients: one lock for all would be a queue.
+type crowdDelays []*delays
+
+func newDelays() (all crowdDelays) {
+	for range 32 {
+		all = append(all, &delays{h: hdrhistogram.New(1, 120_000_000, 3)})
 	}
-	line := fmt.Sprintf("%d messages came, p50 %v, p99 %v, longest %v", d.h.TotalCount(), at(50), at(99), at(100))
-	d.h.Reset()
-	return line
+	return all
+}
+
+// take returns a line on what has come since, and begins anew.
+func (c crowdDelays) take() string {
+	sum, frames := hdrhistogram.New(1, 120_000_000, 3), 0
+	for _, d := range c {
+		d.mu.Lock()
+		sum.Merge(d.h)
+		d.h.Reset()
+		frames, d.frames = frames+d.frames, 0
+		d.mu.Unlock()
+	}
+	at := func(q float64) time.Duration {
+		return (time.Duration(sum.ValueAtQuantile(q)) * time.Microsecond).Round(100 * time.Microsecond)
+	}
+	return fmt.Sprintf("%d messages came in %d frames, p50 %v, p99 %v, longest %v", sum.TotalCount(), frames, at(50), at(99), at(100))
 }
 
 // loadTopics are half of the vehicles' each.
@@ -182,7 +196,7 @@ func (f *fleet) judge() {
 		for name, s := range w.seen {
 			v := byName[name]
 			gaps += s.gaps
-			came += len(s.got)
+			came += s.came
 			for _, what := range s.wrong {
 				t.Errorf("%s: %s", name, what)
 			}

@@ -142,7 +142,7 @@ func TestEnd(t *testing.T) {
 func TestSlowSocket(t *testing.T) {
 	t.Parallel()
 	h, _ := mini(t, func(o *Options) { o.MaxValue = 64 << 10 })
-	w := serve(t, h, func(o *Sockets) { o.Ping = time.Second })
+	w := serve(t, h, func(o *Sockets) { o.Ping = 3 * time.Second })
 	slow, quick := w.open(), w.open()
 	slow.follow("chat:a", "")
 	quick.follow("chat:a", "")

@@ -2,8 +2,10 @@ package pubsub
 
 import (
 	"bytes"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,9 +14,12 @@ import (
 
 // A seen is what a watcher has seen of a vehicle.
 type seen struct {
+	topic string
+	track bool
 	last  int
 	gap   bool
-	got   map[int]bool // of tracks
+	got   []bool // of tracks, by number
+	came  int    // of tracks
 	wrong []string
 	gaps  int
 	lost  []int // skipped, and told
@@ -24,9 +29,11 @@ type seen struct {
 type watcher struct {
 	f      *fleet
 	ws     *websocket.Conn
+	delays *delays
 	mu     sync.Mutex
-	seen   map[string]*seen // by topic and key
+	seen   map[string]*seen // by topic and key; of tracks the topic alone
 	states []string
+	name   []byte // of what is looked for
 }
 
 // watch connects n clients, each of which follows some vehicles.
@@ -44,10 +51,10 @@ func (f *fleet) watch(n int, follow func() []*vehicle) {
 				f.t.Errorf("dial: %v", err)
 				return
 			}
-			w := &watcher{f: f, ws: ws, seen: map[string]*seen{}}
+			w := &watcher{f: f, ws: ws, delays: f.delays[i%len(f.delays)], seen: map[string]*seen{}}
 			topics := map[string]bool{}
 			for _, v := range follow() {
-				w.seen[v.topic+v.key] = &seen{got: map[int]bool{}}
+				w.seen[v.topic+v.key] = &seen{topic: v.topic, track: !v.latest}
 				topics[v.topic] = true
 			}
 			for topic := range topics {
@@ -73,54 +80,80 @@ func (f *fleet) watch(n int, follow func() []*vehicle) {
 	})
 }
 
+// read takes messages until the socket ends. Two thousand clients in one process with
+// what they test must be cheap: one buffer each, and messages are taken apart by hand.
 func (w *watcher) read() {
+	var buf []byte
+	var took []time.Duration
 	for {
-		_, text, err := w.ws.ReadMessage()
+		_, r, err := w.ws.NextReader()
 		if err != nil {
 			return
 		}
-		list, err := readWires(text)
+		if buf, err = appendAll(buf[:0], r); err != nil {
+			return
+		}
+		now := time.Since(w.f.began)
+		w.mu.Lock()
+		took, err = w.takeAll(buf, now, took[:0])
+		w.mu.Unlock()
 		if err != nil {
 			w.f.t.Errorf("%v", err)
 			return
 		}
-		now := time.Since(w.f.began)
-		var took []time.Duration
-		w.mu.Lock()
-		for _, e := range list {
-			if d, ok := w.take(e, now); ok {
-				took = append(took, d)
-			}
-		}
-		w.mu.Unlock()
-		w.f.delays.add(took)
+		w.delays.add(took)
 	}
 }
 
-// readWires reads what a socket got. Two thousand clients in one process with what they
-// test must be cheap, so that messages are taken apart by hand.
-func readWires(text []byte) (list []wire, err error) {
-	if bytes.Contains(text, []byte(`"event"`)) {
-		return list, json.Unmarshal(text, &list)
+// appendAll is io.ReadAll into a buffer that there is.
+func appendAll(buf []byte, r io.Reader) ([]byte, error) {
+	for {
+		buf = slices.Grow(buf, 256)
+		n, err := r.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return buf, nil
+		case err != nil:
+			return buf, err
+		}
 	}
-	for part := range bytes.SplitSeq(text, []byte(`{"topic":"`)) {
-		topic, rest, ok := bytes.Cut(part, []byte(`"`))
-		if !ok {
+}
+
+// takeAll takes the elements of an array, and adds how long messages were under way. No
+// fix has what divides elements. mu is held.
+func (w *watcher) takeAll(text []byte, now time.Duration, took []time.Duration) ([]time.Duration, error) {
+	text, ok := bytes.CutPrefix(text, []byte(`[{"`))
+	if !ok {
+		return took, fmt.Errorf("no array of elements: %s", text)
+	}
+	for part := range bytes.SplitSeq(text, []byte(`},{"`)) {
+		topic := quoted(part, `topic":"`)
+		if bytes.HasPrefix(part, []byte(`event":"`)) {
+			w.told(string(quoted(part, `event":"`)), string(topic))
 			continue
 		}
-		e := wire{Topic: string(topic)}
-		if _, after, ok := bytes.Cut(rest, []byte(`"key":"`)); ok {
-			key, after, _ := bytes.Cut(after, []byte(`"`))
-			e.Key, rest = string(key), after
+		_, data, ok := bytes.Cut(part, []byte(`"data":{`))
+		if !ok || topic == nil {
+			return took, fmt.Errorf("neither a message nor an event: %s", part)
 		}
-		_, data, ok := bytes.Cut(rest, []byte(`"data":`))
-		if !ok {
-			return nil, fmt.Errorf("a message without data: %s", part)
+		w.name = append(append(w.name[:0], topic...), quoted(part, `"key":"`)...)
+		if s := w.seen[string(w.name)]; s != nil {
+			s.take(int(number(data, `"n":`)))
+			took = append(took, now-time.Duration(number(data, `"sent":`)))
 		}
-		e.Data = data
-		list = append(list, e)
 	}
-	return list, nil
+	return took, nil
+}
+
+// quoted reads a text.
+func quoted(part []byte, name string) []byte {
+	_, rest, ok := bytes.Cut(part, []byte(name))
+	if !ok {
+		return nil
+	}
+	text, _, _ := bytes.Cut(rest, []byte(`"`))
+	return text
 }
 
 // number reads a number of a fix.
@@ -135,44 +168,41 @@ func number(data []byte, name string) (n int64) {
 	return n
 }
 
-// take notes an event. mu is held.
-func (w *watcher) take(e wire, now time.Duration) (took time.Duration, ok bool) {
-	switch e.Event {
+// told notes what is no message.
+func (w *watcher) told(event, topic string) {
+	switch event {
 	case evDegraded, evLive, evDenied:
-		w.states = append(w.states, e.Event)
-		return 0, false
+		w.states = append(w.states, event)
 	case evGap, evSnapshot:
-		if s := w.seen[e.Topic+e.Key]; s != nil {
-			s.gap = true
-			s.gaps++
-		}
-		return 0, false
-	case "":
-	default:
-		return 0, false
-	}
-	s := w.seen[e.Topic+e.Key]
-	if s == nil {
-		return 0, false
-	}
-	v := fix{N: int(number(e.Data, `"n":`)), Sent: number(e.Data, `"sent":`)}
-	track := e.Key == ""
-	switch {
-	case track && s.got[v.N]:
-		s.wrong = append(s.wrong, fmt.Sprintf("%d came twice", v.N))
-	case track && v.N < s.last:
-		s.wrong = append(s.wrong, fmt.Sprintf("%d came after %d", v.N, s.last))
-	case track && s.last > 0 && v.N > s.last+1:
-		for n := s.last + 1; n < v.N; n++ {
-			s.lost = append(s.lost, n)
-		}
-		if !s.gap {
-			s.wrong = append(s.wrong, fmt.Sprintf("%d came after %d, and no gap was told", v.N, s.last))
+		for _, s := range w.seen {
+			if s.topic == topic {
+				s.gap = true
+				s.gaps++
+			}
 		}
 	}
-	if track {
-		s.got[v.N] = true
+}
+
+// take notes a fix. Of tracks none may be missing or come twice, and a position may
+// skip some; neither goes back, unless the client was told that something is new.
+func (s *seen) take(n int) {
+	wrong := func(format string, args ...any) { s.wrong = append(s.wrong, fmt.Sprintf(format, args...)) }
+	if n <= s.last && !(s.gap && !s.track) {
+		wrong("%d came after %d", n, s.last)
 	}
-	s.last, s.gap = v.N, false
-	return now - time.Duration(v.Sent), true
+	if s.track {
+		s.got = append(s.got, make([]bool, max(n+1-len(s.got), 0))...)
+		if s.got[n] {
+			wrong("%d came twice", n)
+		}
+		s.got[n] = true
+		s.came++
+		for missed := s.last + 1; s.last > 0 && missed < n; missed++ {
+			s.lost = append(s.lost, missed)
+			if !s.gap {
+				wrong("%d is missing, and no gap was told before %d", missed, n)
+			}
+		}
+	}
+	s.last, s.gap = n, false
 }
