@@ -1,6 +1,7 @@
 package topology
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -75,7 +76,7 @@ func askSentinelAll(ctx context.Context, rdb *redis.Client, name string, limit t
 	for _, cmd := range []redis.Cmder{master, now, replicas, others, id} {
 		_ = p.Process(ctx, cmd) // queues it
 	}
-	_, _ = p.Exec(ctx) // each command has its own error
+	_, refused := p.Exec(ctx) // each command has its own error, unless the sentinel let nobody in
 	if r.err = master.Err(); r.err == nil {
 		r.err = now.Err()
 	}
@@ -83,7 +84,7 @@ func askSentinelAll(ctx context.Context, rdb *redis.Client, name string, limit t
 		r.err = errNoMaster
 	}
 	if r.err == nil && len(now.Val()) != 2 {
-		r.err = errors.New("told no address")
+		r.err = cmp.Or(refused, errors.New("told no address"))
 	}
 	if r.err != nil {
 		return r

@@ -2,6 +2,7 @@ package topology_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -141,4 +142,22 @@ func TestSentinelWithoutPassword(t *testing.T) {
 	if nodes, err := c.Nodes(t.Context()); err != nil || len(nodes) != 3 {
 		t.Errorf("got nodes %v, %v; want three", nodes, err)
 	}
+}
+
+// TestWrongPasswordOfSentinels: what the sentinels have said is told, and not that they
+// know of no primary.
+func TestWrongPasswordOfSentinels(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs a redis-server")
+	}
+	t.Parallel()
+	set := redistest.Sentinel(t, redistest.Options{SentinelPassword: "s3cr3t-s"})
+	c := open(t, set.Env("REDIS"), nil, "SENTINEL_PASSWORD=wr0ng", "DIAL_TIMEOUT=500ms")
+	redistest.Eventually(t, time.Minute, func() error { // once all have been asked
+		err := c.Ping(t.Context()).Err()
+		if !errors.Is(err, topology.ErrNoPrimary) || !strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "told no address") {
+			return fmt.Errorf("got %v; want ErrNoPrimary, and WRONGPASS", err)
+		}
+		return nil
+	})
 }
