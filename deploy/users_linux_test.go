@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -216,4 +220,48 @@ func config(t *testing.T, env map[string]string) topology.Config {
 		t.Fatal(err)
 	}
 	return cfg
+}
+
+// TestPasswords changes all passwords as docs/security.md says: nobody is promoted by
+// it, and in the end only the new ones hold.
+func TestPasswords(t *testing.T) {
+	long(t)
+	t.Parallel()
+	s := startSet(t)
+	run(t, nil, "./secrets.sh", filepath.Join(s.home, "new"))
+	env := []string{"SERVERS=" + strings.Join(addrs(s.nodes), " "), "SENTINELS=" + strings.Join(addrs(s.sentinels), " ")}
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(page(t, "../docs/security.md"), -1)
+	if len(blocks) != 2 {
+		t.Fatalf("docs/security.md has %d blocks of commands; want two", len(blocks))
+	}
+	out, err := with(t, env, "-ec", "cd "+s.home+"\n"+blocks[0][1]+blocks[1][1])
+	if err != nil || strings.Contains(out, "ERR") || strings.Contains(out, "NOPERM") || strings.Contains(out, "WRONGPASS") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	old, operator := s.env("app"), s.secret("operator")
+	if err := errors.Join(os.RemoveAll(s.secrets()), os.Rename(filepath.Join(s.home, "new"), s.secrets()),
+		os.WriteFile(filepath.Join(s.secrets(), "operator"), []byte(operator), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	again := func(p *process) {
+		p.kill(t)
+		p.start(t)
+		s.primary()
+	}
+	for _, p := range append(slices.Clone(s.sentinels), s.nodes[1:]...) {
+		again(p)
+	}
+	s.whole(0)
+	for _, p := range s.sentinels {
+		if f := s.sentinelSays(p); f["config-epoch"] != "0" {
+			t.Errorf("%s says epoch %s; want that nobody was promoted", p.name, f["config-epoch"])
+		}
+	}
+	again(s.nodes[0])
+	redistest.Eventually(t, within, func() error {
+		if err := s.open(old).Ping(t.Context()).Err(); err == nil || !strings.Contains(err.Error(), "WRONGPASS") {
+			return fmt.Errorf("the old password: got %v; want WRONGPASS", err)
+		}
+		return s.open(s.env("app")).Set(t.Context(), "sess:{1}", "a", 0).Err()
+	})
 }

@@ -50,6 +50,18 @@ func TestPromtool(t *testing.T) {
 	runs(t, "../prometheus", promtool, "test", "rules", "alerts_test.yaml", "alerts_days_test.yaml")
 }
 
+// TestKustomize has kubectl build what it would apply, where there is a kubectl.
+func TestKustomize(t *testing.T) {
+	kubectl, err := exec.LookPath("kubectl")
+	if err != nil {
+		t.Skip("NOT RUN: no kubectl on this machine")
+	}
+	out, err := exec.CommandContext(t.Context(), kubectl, "kustomize", manifests).Output()
+	if got, want := strings.Count("\n"+string(out), "\nkind: "), len(objects(t)); err != nil || got != want || !strings.Contains(string(out), "namespace: redis") {
+		t.Errorf("got %d objects, %v; want %d, in their namespace", got, err, want)
+	}
+}
+
 func scripts(t *testing.T) []string {
 	t.Helper()
 	one, _ := filepath.Glob("../*.sh")
