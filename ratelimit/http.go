@@ -21,6 +21,7 @@ type middleware struct {
 	cost    func(*http.Request) int64
 	only    TakeOption
 	x       bool
+	rules   []*rule
 	policy  string // the header RateLimit-Policy, which is always the same
 }
 
@@ -75,6 +76,7 @@ func (l *Limiter) Middleware(opts ...MiddlewareOption) (func(http.Handler) http.
 	if err != nil {
 		return nil, fmt.Errorf("ratelimit: middleware: %w", err)
 	}
+	m.rules = q.rules
 	var items []string
 	for _, r := range q.rules {
 		items = append(items, fmt.Sprintf("%q;q=%d;w=%d", r.Name, r.Limit, seconds(r.Per)))
@@ -90,13 +92,16 @@ func (m *middleware) serve(w http.ResponseWriter, r *http.Request, next http.Han
 	if m.only != nil {
 		opts = append(opts, m.only)
 	}
+	cost := int64(1)
 	if m.cost != nil {
-		opts = append(opts, Cost(max(1, m.cost(r))))
+		cost = max(1, m.cost(r))
+		opts = append(opts, Cost(cost))
 	}
 	d, err := m.l.Take(r.Context(), m.subject(r), opts...)
 	switch {
 	case errors.Is(err, ErrCost):
-		problem{Type: quotaExceeded, Title: "Request asks for more than its quota ever allows", Status: http.StatusTooManyRequests}.write(w)
+		w.Header().Set("RateLimit-Policy", m.policy)
+		m.never(cost).write(w)
 		return
 	case err != nil: // the client has gone
 		problem{Type: reducedCapacity, Title: reducedTitle, Status: http.StatusServiceUnavailable}.write(w)
@@ -144,6 +149,7 @@ const (
 	quotaExceeded   = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 	reducedCapacity = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
 	quotaTitle      = "Request cannot be satisfied as assigned quota has been exceeded"
+	neverTitle      = "Request asks for more than its quota ever allows"
 	reducedTitle    = "Request cannot be satisfied due to temporary server capacity constraints"
 )
 
@@ -165,6 +171,18 @@ func problemOf(d Decision) problem {
 		p.Violated = append(p.Violated, s.Policy)
 		if d.Source == FromOutage && s.ResetAfter == 0 {
 			p.Type, p.Title, p.Status = reducedCapacity, reducedTitle, http.StatusServiceUnavailable
+		}
+	}
+	return p
+}
+
+// never names the policies that a request costs more of than they ever have. It gets no
+// Retry-After (RFC 6585: MAY), which would have it come back for nothing.
+func (m *middleware) never(cost int64) problem {
+	p := problem{Type: quotaExceeded, Title: neverTitle, Status: http.StatusTooManyRequests}
+	for _, r := range m.rules {
+		if cost > r.most {
+			p.Violated = append(p.Violated, r.Name)
 		}
 	}
 	return p

@@ -66,8 +66,27 @@ func TestMiddleware(t *testing.T) {
 		if res = k.serve(l, from("192.0.2.3:3000"), Costing(func(*http.Request) int64 { return -7 })); res.Header.Get("RateLimit") != `"per-minute";r=1;t=60, "daily";r=99;t=86400` {
 			t.Errorf("less than one unit: got %v; want that it counts as one", res.Header)
 		}
-		if res = k.serve(l, from("192.0.2.2:3000"), Costing(func(*http.Request) int64 { return 3 })); res.StatusCode != http.StatusTooManyRequests {
-			t.Errorf("more than the limit ever has: got %s", res.Status)
+	})
+}
+
+// TestMoreThanThereEverIs: no waiting brings what costs more than a policy has, so that
+// nobody is asked to wait; and none of it is taken.
+func TestMoreThanThereEverIs(t *testing.T) {
+	bubble(t, func(t *testing.T, k *kit) {
+		l := k.limiter([]Policy{{Name: "per-minute", Limit: 2, Per: time.Minute}, {Name: "daily", Limit: 100, Per: 24 * time.Hour}})
+		res := k.serve(l, from("192.0.2.2:3000"), Costing(func(*http.Request) int64 { return 3 }))
+		var p problem
+		if err := json.NewDecoder(res.Body).Decode(&p); err != nil || res.StatusCode != http.StatusTooManyRequests ||
+			p.Type != quotaExceeded || fmt.Sprint(p.Violated) != "[per-minute]" {
+			t.Errorf("got %s, %+v, %v; want that per-minute never has 3", res.Status, p, err)
+		}
+		for name, want := range map[string]string{"Retry-After": "", "RateLimit-Policy": `"per-minute";q=2;w=60, "daily";q=100;w=86400`, "Cache-Control": "no-store"} {
+			if got := res.Header.Get(name); got != want {
+				t.Errorf("%s: got %q; want %q", name, got, want)
+			}
+		}
+		if keys := k.mini.Keys(); len(keys) != 0 {
+			t.Errorf("got keys %q; want that Redis was not asked", keys)
 		}
 	})
 }
