@@ -3,7 +3,7 @@
 --
 -- KEYS: one for each policy, then the merge's own: a merge counts once.
 -- ARGV: for how long the merge is remembered, in ms; then seven for each policy: the
---   six of take.lua, and what was granted.
+--   first six of take.lua, and what was granted.
 -- Reply: for each policy what is used, and in how many ms it is all free again.
 local n = (#ARGV - 1) / 7
 local first = redis.call('SET', KEYS[n + 1], 1, 'NX', 'PX', ARGV[1])

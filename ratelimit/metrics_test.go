@@ -1,13 +1,10 @@
 package ratelimit
 
 import (
-	"bytes"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2/server"
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 )
@@ -77,33 +74,4 @@ func label(m *dto.Metric, name string) string {
 		}
 	}
 	return ""
-}
-
-func TestProbe(t *testing.T) {
-	bubble(t, func(t *testing.T, k *kit) {
-		l := k.limiter([]Policy{{Name: "a", Limit: 2, Per: time.Minute}, {Name: "b", Limit: 100, Per: time.Second, Algorithm: GCRA}})
-		if err := l.Probe(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if keys := k.mini.Keys(); len(keys) != 0 {
-			t.Errorf("got keys %q; want none left", keys)
-		}
-		for policy, warns := range map[string]bool{"noeviction": false, "allkeys-lru": true} {
-			var log bytes.Buffer
-			l := k.limiter(perMinute(2), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-			k.hook(func(c *server.Peer, cmd string, _ ...string) bool {
-				if cmd == "INFO" {
-					c.WriteBulk("# Memory\r\nused_memory:1\r\nmaxmemory_policy:" + policy + "\r\n")
-				}
-				return cmd == "INFO"
-			})
-			if err := l.Probe(t.Context()); err != nil || strings.Contains(log.String(), "level=WARN") != warns || !strings.Contains(log.String(), "took=") {
-				t.Errorf("%s: got %v, %s; want a warning: %v", policy, err, log.String(), warns)
-			}
-		}
-		k.mode.Store(down)
-		if err := l.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "after ") {
-			t.Errorf("got %v; want an error that says after what time", err)
-		}
-	})
 }
