@@ -17,7 +17,8 @@
 //
 // All policies of a call are asked by one script in one round trip (take.lua), on the
 // server's clock: each is taken from, or none is. The keys are rl:{subject}:policy
-// (GCRA's end in :tat), the subject hashed, and every one expires; one that lost its expiry gets it back.
+// (GCRA's end in :tat), the subject hashed, and every one expires; one that lost its
+// expiry gets it back.
 //
 // The script counts each time that it is run, and go-redis runs a command again whose
 // reply was lost. So it is sent as one that is not tried again; a call whose reply is
@@ -28,20 +29,24 @@
 //
 // An instance that knows when a window ends, since it has asked in it before, takes a
 // single unit without a script, by ZADD XX INCR: that is as atomic, and where the
-// window is gone it counts nothing and makes no key, so that none is without an
-// expiry. What was over the limit is given back by window.lua. Between the two calls
-// others may see one unit more than there is, of a subject that has had its limit
-// anyway: only one that is refunded or reset in that moment is denied once too often.
+// window is gone it counts nothing and makes no key, so that none is without an expiry.
+// It is gone because its time is over, or because the server has lost it: a window that
+// is given back whole is left there, with nothing used, and begins anew. So who knows a
+// window that has not ended tells what was used in it. What was over the limit is given
+// back by window.lua. Between the two calls others may see one unit more than there is,
+// of a subject that has had its limit anyway: only one that is refunded or reset in
+// that moment is denied once too often.
 //
 // # When Redis does not answer
 //
 // A decision waits 50 ms for Redis ([WithBudget]), for all that it asks of it together
 // (package internal/budget): what hangs, be it a dial, a handshake or a reply, is left
-// behind. A process that gets no processor for a while is late by as much. After ten calls in a row without an
-// answer calls are not sent any more, but for one each 50 to 150 ms that finds out; the
-// breaker is that of package internal/breaker, one for each sixteenth of the hash slots,
-// so that a dead master of a cluster does not keep the others' subjects waiting. What
-// is not answered is decided by Policy.OnOutage. Under [LocalShare] an instance grants
+// behind. A process that gets no processor for a while is late by as much. After ten
+// calls in a row without an answer calls are not sent any more, but for one each 50 to
+// 150 ms that finds out; the breaker is that of package internal/breaker, one for each
+// sixteenth of the hash slots, so that a dead master of a cluster does not keep the
+// others' subjects waiting. What is not answered is decided by Policy.OnOutage. Under
+// [LocalShare] an instance grants
 //
 //	max(1, 0.8 · (N − seen) / n)
 //
@@ -60,7 +65,9 @@
 //
 // After anything went wrong, the first question of each subject carries what was heard
 // before, and the larger count wins: a replica that was promoted without the last
-// ones, or a server that came back empty, opens no window again. So a Reset or Refund
+// ones, or a server that came back empty, opens no window again. Where nothing was seen
+// to go wrong (a counter was evicted, or there was a failover while nobody asked) that
+// holds for windows that are not there. So a Reset or Refund
 // at one instance just before an outage may be undone by another one, which had not
 // asked since; that errs on the strict side.
 //
@@ -82,7 +89,9 @@
 // appendfsync always. A failover loses what the promoted replica had not received yet,
 // some milliseconds' worth, and a restart with appendfsync everysec up to a second's;
 // of it, F is what the instances that had heard of it did not ask about since. A server
-// that comes back empty has lost all: F ≤ N.
+// that comes back empty, or evicts, has lost all: F ≤ N each time, and of a window no
+// more than what was granted since the instance that asks next had asked last. One that
+// was started since knows nothing, and a lost bucket of GCRA is full if no fault was seen.
 //
 // L ≤ Σᵢ max(1, 0.8 · N / nᵢ). What an instance has granted in a window is kept as long
 // as the window lasts, whether Redis answers in between or not, and never passes its

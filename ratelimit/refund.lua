@@ -1,4 +1,5 @@
--- Gives units back to every policy, down to nothing used.
+-- Gives units back to every policy, down to nothing used. A window of which nothing is
+-- used begins anew, and stays: one that is not there was lost by the server.
 --
 -- KEYS: one for each policy; then the request's whose units they are, if it has one:
 --   it is refunded once, and only if it was counted.
@@ -12,7 +13,8 @@ for i = 1, n do
   local window = ARGV[a] == 'w'
   local has = tonumber((window and redis.call('ZSCORE', key, 'n') or not window and redis.call('GET', key)) or 0)
   if has > 0 and window then
-    if has > cost then redis.call('ZINCRBY', key, -cost, 'n') else redis.call('DEL', key) end
+    redis.call('ZINCRBY', key, -math.min(has, cost), 'n')
+    if has <= cost then redis.call('PEXPIRE', key, ARGV[a + 2]) end
   elseif has > 0 then
     if not now then
       local t = redis.call('TIME')

@@ -32,9 +32,10 @@ func (l *Limiter) Peek(ctx context.Context, subject string, opts ...TakeOption) 
 	return l.peek(ctx, q)
 }
 
-// Reset gives all units back, of all policies or those of Only. An error means that
-// Redis did not say that it has. Other instances may deny for a second more; after an
-// outage that begins before they have asked again, until their window ends.
+// Reset gives all units back, of all policies or those of Only; a Window begins anew.
+// An error means that Redis did not say that it has. Other instances may deny for a
+// second more; after an outage that begins before they have asked again, until their
+// window ends.
 func (l *Limiter) Reset(ctx context.Context, subject string, opts ...TakeOption) error {
 	q, err := l.query(subject, opts)
 	if err == nil {
@@ -152,85 +153,35 @@ func (l *Limiter) tell(q *query, d Decision, took int64) Decision {
 	return d
 }
 
-// A recollection is what is known of a subject before Redis is asked.
-type recollection struct {
-	denied []Status   // Redis has denied the same a moment ago
-	owes   bool       // Redis is to be told of what was granted without it
-	floors [][2]int64 // by policy: see track.floor; nil for none
-}
-
-// recall looks a subject up.
-func (l *Limiter) recall(q *query, now int64) (known recollection) {
-	s := l.memory.of(q.id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	x := s.subjects[q.id]
-	if x == nil {
-		return known
-	}
-	known.owes = x.owes()
-	fault := l.faults[q.circuit].Load()
-	for i, r := range q.rules {
-		t := x.track(r)
-		if t.denied(now, q.cost) && q.request == "" && !q.always {
-			known.denied = x.statuses(q, now)
-			return known
-		}
-		if len(q.rules) == 1 {
-			q.until = t.certain(now, fault)
-		}
-		if used, ms := t.floor(now, fault); used > 0 {
-			if known.floors == nil {
-				known.floors = make([][2]int64, len(q.rules))
-			}
-			known.floors[i] = [2]int64{used, ms}
-		}
-	}
-	return known
-}
-
-// statuses tells what is remembered of a subject that Redis has denied.
-func (x *subject) statuses(q *query, now int64) []Status {
-	each := make([]Status, len(q.rules))
-	for i, r := range q.rules {
-		t := x.track(r)
-		reset := time.Duration(max(t.reset-now, 0))
-		each[i] = r.status(t.spent(now), reset, 0, false)
-		if t.denied(now, q.cost) {
-			each[i].Denied, each[i].RetryAfter = true, max(reset, time.Millisecond)
-			if r.Algorithm == GCRA {
-				each[i].RetryAfter = max(time.Duration(t.deniedUntil-now), time.Millisecond)
-			}
-		}
-	}
-	return each
-}
-
 func (r *rule) status(used int64, reset, retry time.Duration, denied bool) Status {
 	return Status{Policy: r.Name, Limit: r.most, Per: r.Per, Remaining: max(r.most-used, 0), ResetAfter: reset, RetryAfter: retry, Denied: denied}
 }
 
 // ask sends take.lua, or for what most calls are something shorter.
 func (l *Limiter) ask(ctx context.Context, q *query, cost int64, known recollection) ([]int64, error) {
-	if len(q.rules) == 1 && q.request == "" && cost > 0 && known.floors == nil {
-		if q.until > 0 && (cost == 1 || q.always) {
+	if q.short() && cost > 0 && !known.always() {
+		if q.counts() {
 			return l.count(ctx, q)
 		}
 		if !q.always {
-			return l.askOne(ctx, q, 0)
+			return l.askOne(ctx, q, 0, known.floors)
 		}
 	}
-	args := q.all(q.keys(make([]any, 2, 8+8*len(q.rules))), cost, known.floors)
+	args := q.all(q.keys(make([]any, 2, 8+9*len(q.rules))), cost, known.floors)
 	return l.run(ctx, &call{script: takeScript, circuit: q.circuit, again: q.request != "" || cost == 0, args: args, want: 3 * len(q.rules)})
 }
 
 // askOne asks one policy. counted is in how many ms the window ends in which the units
 // were counted already, 0 if they were not.
-func (l *Limiter) askOne(ctx context.Context, q *query, counted int64) ([]int64, error) {
+func (l *Limiter) askOne(ctx context.Context, q *query, counted int64, floors []floor) ([]int64, error) {
 	r := q.rules[0]
-	args := append(append(q.keys(make([]any, 2, 8)), q.cost), r.short...)
-	if counted > 0 {
-		args = append(args, counted)
+	args := append(append(q.keys(make([]any, 2, 10)), q.cost), r.short...)
+	if r.Algorithm == Window {
+		var f floor
+		if floors != nil {
+			f = floors[0]
+		}
+		args = append(args, counted, f.used, f.ms)
 	}
 	return l.run(ctx, &call{script: r.alone, circuit: q.circuit, args: args, want: 3})
 }
@@ -248,12 +199,13 @@ func (l *Limiter) count(ctx context.Context, q *query) ([]int64, error) {
 	}
 	left := max(q.until-l.now(), 0)/int64(time.Millisecond) + 1
 	switch {
-	case len(reply) == 0: // the window is over, or somebody has ended it
+	case len(reply) == 0: // the window is over, or the server has lost it
 		q.until = 0
-		return l.ask(ctx, q, q.cost, recollection{})
+		return l.ask(ctx, q, q.cost, l.lost(q))
 	case q.always:
 	default:
-		if back, err := l.askOne(ctx, q, left); err == nil {
+		used := floor{used: reply[0], ms: left} // if the server loses it right now
+		if back, err := l.askOne(ctx, q, left, []floor{used}); err == nil {
 			return back, nil
 		}
 		reply[0] = q.rules[0].most // if the unit stays counted it is nobody's
@@ -263,24 +215,29 @@ func (l *Limiter) count(ctx context.Context, q *query) ([]int64, error) {
 }
 
 // all appends everything that take.lua may want to know.
-func (q *query) all(args []any, cost int64, floors [][2]int64) []any {
-	keep, always := int64(0), 0
+func (q *query) all(args []any, cost int64, floors []floor) []any {
+	keep := int64(0)
 	if q.request != "" {
 		keep = remember.Milliseconds()
 	}
-	if q.always {
-		always = 1
-	}
-	args = append(args, cost, keep, always)
+	args = append(args, cost, keep, digit(q.always))
 	for i, r := range q.rules {
 		args = append(args, r.args[:]...)
 		if floors == nil {
-			args = append(args, 0, 0)
+			args = append(args, 0, 0, 0)
 		} else {
-			args = append(args, floors[i][0], floors[i][1])
+			args = append(args, floors[i].used, floors[i].ms, digit(floors[i].always))
 		}
 	}
 	return args
+}
+
+// digit is how scripts are told.
+func digit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // each reads take.lua's reply. Where it has only looked, it does not know what was

@@ -4,37 +4,39 @@
 --   one without making it, or when all is free, in µs; then, if a request is to be
 --   remembered, its own.
 -- ARGV: units (0 only looks); for how long the request is remembered, in ms, 0 for
---   not at all; "1" to count what is denied too; then six for each policy:
+--   not at all; "1" to count what is denied too; then seven for each policy:
 --     kind ("w" a window, "g" GCRA), limit, period (w: ms, g: µs), burst,
---     what is known to be used already, and in how many ms that is over (0, 0: nothing).
+--     what is known to be used already, in how many ms that is over (0, 0: nothing),
+--     and "1" if it holds whatever the server has, else only if it has no counter.
 -- Reply: for each policy what is used, in how many ms it is all free again, and in how
 --   many the units can be had; where each of the last is 0 they are taken.
 local cost, keep, always = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == '1'
-local n = (#ARGV - 3) / 6
+local n = (#ARGV - 3) / 7
 local known = keep > 0 and redis.call('EXISTS', KEYS[n + 1]) == 1
 if known then cost = 0 end -- it has been counted
-local reply, ok, now, tats = {}, true, nil, {}
+local reply, ok, now, tats, begun = {}, true, nil, {}, {}
 
 for i = 1, n do
-  local a, key = 6 * i - 2, KEYS[i]
+  local a, key = 7 * i - 3, KEYS[i]
   local limit, per, floor, left = tonumber(ARGV[a + 1]), tonumber(ARGV[a + 2]), tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
   local retry = 0
   if ARGV[a] == 'w' then
     local used
     if cost > 0 or floor > 0 then
       used = tonumber(redis.call('ZINCRBY', key, cost, 'n'))
-      if used - cost < floor then
-        used = tonumber(redis.call('ZINCRBY', key, floor + cost - used, 'n'))
-      end
     else
       used = tonumber(redis.call('ZSCORE', key, 'n') or 0)
     end
     local reset = redis.call('PTTL', key)
+    begun[i] = reset == -1 and used == cost
+    if used - cost < floor and (begun[i] or ARGV[a + 6] == '1') then
+      used = tonumber(redis.call('ZINCRBY', key, floor + cost - used, 'n'))
+    end
     if reset == -1 or reset > per then -- new, or it would not end in time
       reset = (floor > 0 and left > 0) and math.min(left, per) or per
       if used > 0 then redis.call('PEXPIRE', key, reset) end
     end
-    reset = math.max(reset, 0)
+    reset = used > 0 and math.max(reset, 0) or 0
     if used > limit and cost > 0 then ok, retry = false, math.max(reset, 1) end
     reply[3 * i - 2], reply[3 * i - 1] = used, reset
   else
@@ -72,7 +74,7 @@ if always or cost == 0 then return reply end
 for i = 1, n do
   if not tats[i] then -- given back
     local used = reply[3 * i - 2] - cost
-    if used > 0 then redis.call('ZINCRBY', KEYS[i], -cost, 'n') else redis.call('DEL', KEYS[i]) end
+    if begun[i] and used == 0 then redis.call('DEL', KEYS[i]) else redis.call('ZINCRBY', KEYS[i], -cost, 'n') end
     reply[3 * i - 2] = used
   end
 end

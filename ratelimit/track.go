@@ -69,13 +69,22 @@ func (t *track) roll(now int64) {
 	}
 }
 
-// floor is what Redis must have counted at least, and for how many ms more: nothing
-// unless something went wrong after it was heard.
-func (t *track) floor(now, fault int64) (used, ms int64) {
-	if t.asked == 0 || t.asked > fault || t.used == 0 || now >= t.reset {
-		return 0, 0
+// A floor is what Redis must have counted at least, and for how many ms more.
+type floor struct {
+	used, ms int64
+	// always: whatever Redis has, since something went wrong after this was heard. Else
+	// if it has no counter: what is given back leaves one, so that it was lost.
+	always bool
+}
+
+// floor is of no use, 0, where nothing is known. When all of GCRA's is free again there
+// is no counter, whether it was used up or given back.
+func (t *track) floor(now, fault int64) floor {
+	always := t.asked <= fault
+	if t.asked == 0 || t.used == 0 || now >= t.reset || !always && t.rule.Algorithm == GCRA {
+		return floor{}
 	}
-	return t.used, (t.reset-now)/int64(time.Millisecond) + 1
+	return floor{t.used, (t.reset-now)/int64(time.Millisecond) + 1, always}
 }
 
 // spent is how much of the limit is used by what Redis said last.
