@@ -104,12 +104,15 @@
 //
 // A promoted replica lacks what was under way to it. Login and logout therefore WAIT
 // for one replica where there is one, on the connection that wrote, and for both of
-// their keys; they say whether it confirmed. With more than one replica the one that
-// is promoted has to be the one that is furthest, as Sentinel and Cluster choose,
-// unless they cannot reach it. An unconfirmed login may be lost, an unconfirmed
-// logout undone, by a failover within the replication lag. Saves and touches do not
-// wait: the last of them may be undone, as a whole, with their version.
-// Migrations move what is there, so that they lose nothing of either.
+// their keys; they say whether it confirmed. So does a rotation, for the new id and for
+// the end of the old one, which would be good again otherwise. With more than one
+// replica the one that is promoted has to be the one that is furthest, as Sentinel and
+// Cluster choose, unless they cannot reach it. An unconfirmed login may be lost, an
+// unconfirmed logout undone, by a failover within the replication lag. Saves and
+// touches do not wait: the last of them may be undone, as a whole, with their version.
+// That does not come again, since a version is the time of its save at least: so who
+// read what was lost cannot save over what came after it, and the fall-back takes the
+// latter. Migrations move what is there, so that they lose nothing of either.
 //
 // A session that Redis has lost is gone, and ErrNotFound, unless there is a
 // fall-back. It is never made anew from a process's memory or an envelope: these do
@@ -126,12 +129,13 @@
 // (what the fall-back does not have is 503 at once: it has ended, which an envelope does
 // not know, or was begun while the database was away, or before there was one)
 //
-// and is Degraded: to be read, never saved; an id that was replaced for Grace at most.
-// Of what this process has ended, or seen a tombstone of, none of them is asked. An envelope is an HMAC over the hash of
-// the id, user, times and moment of issue, so it is good with its own id alone, in
-// every process with the key. Both are bounded on this process's clock; an envelope
-// of more than a minute in the future is none. What cannot be known then is a logout
-// in another process; for what must not be done after it, use RequireLive.
+// and is Degraded: to be read, never saved; an id that was replaced for Grace at
+// most. Of what this process has ended, or seen a tombstone of, none of them is
+// asked. An envelope is an HMAC over the hash of the id, user, times and moment of
+// issue, so it is good with its own id alone, in every process with the key. Both are
+// bounded on this process's clock; an envelope of more than a minute in the future is
+// none. What cannot be known then is a logout in another process; for what must not
+// be done after it, use RequireLive.
 //
 // A logout while Redis is away is denied from in this process at once, and queued
 // until Redis answers. A queued revocation of all sessions of a user ends those that

@@ -189,7 +189,11 @@ func (m *Manager) Save(ctx context.Context, s *Session, v any) (err error) {
 	case s.retired:
 		return fmt.Errorf("%w: its id was renewed", ErrConflict)
 	}
-	version, err := m.change(ctx, saveScript, s.id, strconv.FormatInt(s.version, 10), newNonce(), data)
+	reply, err := m.redis.run(ctx, saveScript, s.id.key(), strconv.FormatInt(s.version, 10), newNonce(), data)
+	if err != nil {
+		return err
+	}
+	version, err := changed(reply)
 	if err != nil {
 		return err
 	}

@@ -142,17 +142,37 @@ func TestEnvelope(t *testing.T) {
 	b.is(fresh, Anonymous, "")
 }
 
+// TestKeysChange as docs/sessions.md says: each process reads the envelopes of all
+// others at every step of a deployment.
 func TestKeysChange(t *testing.T) {
 	m, s := mini(t, withKeys)
-	b := newBrowser(t)
-	b.login(m, "alice", cart{})
-	o := m.opt
-	o.Keys = [][]byte{key(), o.Keys[0]}
-	next := managerOn(t, miniClient(t, s), o)
-	fresh := another(t, next, s)
-	b.is(next, Live, "alice") // leaves the envelope as it is: it is fresh
+	was, next := m.opt.Keys[0], key()
+	with := func(keys ...[]byte) (one, another *Manager) {
+		o := m.opt
+		o.Keys = keys
+		return managerOn(t, miniClient(t, s), o), managerOn(t, miniClient(t, s), o)
+	}
+	steps := [][][]byte{{was}, {was, next}, {next, was}}
+	var signed []*browser
+	var readers []*Manager
+	for _, keys := range steps {
+		signer, reader := with(keys...)
+		b := newBrowser(t)
+		b.login(signer, "alice", cart{})
+		b.is(signer, Live, "alice") // leaves the envelope as it is: it is fresh
+		signed, readers = append(signed, b), append(readers, reader)
+	}
+	_, last := with(next)
 	s.Close()
-	b.is(fresh, Degraded, "alice")
+	for i := range steps {
+		for j := max(0, i-1); j <= min(i+1, len(steps)-1); j++ {
+			signed[i].is(readers[j], Degraded, "alice")
+		}
+	}
+	signed[2].is(last, Degraded, "alice")
+	if a := signed[1].visit(last); a.status != http.StatusServiceUnavailable {
+		t.Errorf("an envelope of the old key, which is gone: got %d, %v; want 503", a.status, a.state)
+	}
 }
 
 func TestEnvelopeIsRenewed(t *testing.T) {

@@ -26,7 +26,7 @@ func scriptsTwice(t *testing.T, m *Manager, c redis.UniversalClient) {
 	ctx, user := t.Context(), "twice-"+newNonce()
 	_, id := newToken(m.opt.Name)
 	_, next := newToken(m.opt.Name)
-	twice := func(script *redis.Script, args ...any) {
+	twice := func(script *redis.Script, args ...any) any {
 		t.Helper()
 		first, err := script.Run(ctx, c, []string{id.key()}, args...).Result()
 		if err != nil {
@@ -36,16 +36,17 @@ func scriptsTwice(t *testing.T, m *Manager, c redis.UniversalClient) {
 		if err != nil || fmt.Sprint(first) != fmt.Sprint(again) {
 			t.Errorf("got %v, then %v, %v; want the same", first, again, err)
 		}
+		return again
 	}
 	twice(createScript, "-0", "+60000", 60000, user, "{}", "n1", 1)
 	twice(touchScript, 30000)
-	twice(saveScript, 1, "n2", `{"a":1}`)
-	twice(retireScript, 2, 10000, next.String())
+	version := twice(saveScript, 1, "n2", `{"a":1}`)
+	twice(retireScript, version, 10000, next.String())
 	twice(revokeScript, 0)
 	// What comes later than the revocation does nothing.
 	for name, late := range map[string]*redis.Cmd{
 		"create": createScript.Run(ctx, c, []string{id.key()}, "-0", "+60000", 60000, user, "{}", "n1", 1),
-		"save":   saveScript.Run(ctx, c, []string{id.key()}, 2, "n3", "{}"),
+		"save":   saveScript.Run(ctx, c, []string{id.key()}, version, "n3", "{}"),
 		"retire": retireScript.Run(ctx, c, []string{id.key()}, "*", 1000, next.String()),
 	} {
 		if got := fmt.Sprint(late.Val()); late.Err() != nil || got != "0" && got != "[0]" {

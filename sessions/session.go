@@ -37,8 +37,9 @@ type Session struct {
 	// envelope alone. Not to be changed: see Save.
 	Data json.RawMessage
 	// Confirmed is set by Start and Rotate: a replica, or the fall-back, has the
-	// session, so that it outlives the primary. False if there is none, or if it did
-	// not confirm within Options.Confirm; the session is good all the same.
+	// session, so that it outlives the primary; and after Rotate a replica knows that
+	// the id of before is replaced. False if there is none, or if it did not confirm
+	// within Options.Confirm; the session is good all the same.
 	Confirmed bool
 
 	id       hash

@@ -270,3 +270,36 @@ func TestReplacedIsNotRestored(t *testing.T) {
 	old.is(another(t, m, s), Anonymous, "")
 	b.is(m, Live, "alice")
 }
+
+// A failover loses a save, and the user saves again: that is what the database has
+// afterwards, and who read what was lost does not write over it.
+func TestSaveAfterALostOne(t *testing.T) {
+	var db *sql.DB
+	m, s := mini(t, withSQL(t, &db))
+	b := newBrowser(t)
+	first := b.login(m, "alice", cart{})
+	before := *first
+	promoted := map[string]string{} // what a replica has that lacks the saves
+	for _, field := range []string{"v", "n", "d"} {
+		promoted[field] = s.HGet(first.id.key(), field)
+	}
+	for _, item := range []string{"lost", "lost too"} {
+		if err := m.Save(t.Context(), first, cart{[]string{item}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for field, was := range promoted {
+		s.HSet(first.id.key(), field, was)
+	}
+	time.Sleep(5 * time.Millisecond) // a failover takes longer
+	if err := m.Save(t.Context(), &before, cart{[]string{"kept"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Save(t.Context(), first, cart{[]string{"of what was lost"}}); !errors.Is(err, ErrConflict) {
+		t.Errorf("a save of what was lost: got %v; want ErrConflict", err)
+	}
+	s.FlushAll()
+	if got := items(t, b.is(another(t, m, s), Live, "alice")); got != "kept" {
+		t.Errorf("got %q from the database; want kept", got)
+	}
+}

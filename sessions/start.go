@@ -80,7 +80,8 @@ func (m *Manager) rotate(w http.ResponseWriter, r *http.Request, old hash) (*Ses
 	if err != nil {
 		return nil, err
 	}
-	if err := m.retire(ctx, old, id, strconv.FormatInt(was.version, 10)); err != nil && !errors.Is(err, ErrUnavailable) {
+	retired, err := m.retire(ctx, old, id, strconv.FormatInt(was.version, 10))
+	if err != nil && !errors.Is(err, ErrUnavailable) {
 		m.scrap(ctx, id)
 		if errors.Is(err, ErrConflict) {
 			m.insert(ctx, old, was, as(was)) // it lives on, and retire took its row
@@ -88,7 +89,7 @@ func (m *Manager) rotate(w http.ResponseWriter, r *http.Request, old hash) (*Ses
 		}
 		return nil, err
 	}
-	return m.handOut(w, token, id, rec, confirmed, opRotate), nil
+	return m.handOut(w, token, id, rec, confirmed && retired, opRotate), nil
 }
 
 // A span is when a session begins and ends, for create.lua, and how long ago and
@@ -156,10 +157,14 @@ func (m *Manager) handOut(w http.ResponseWriter, token string, id hash, rec *rec
 // retire has an id replaced by another. Where nobody knows whether that was done, it
 // is revoked as soon as Redis answers: the new one is there, and the user has it. One
 // that the fall-back still has is revoked after its grace, or it would be restored.
-func (m *Manager) retire(ctx context.Context, old, id hash, version string) error {
+// confirmed says that no failover brings the old one back.
+func (m *Manager) retire(ctx context.Context, old, id hash, version string) (confirmed bool, err error) {
 	_, left := m.remove(ctx, old)
 	m.memory.retire(old)
-	_, err := m.change(ctx, retireScript, old, version, m.opt.Grace.Milliseconds(), id.String())
+	reply, confirmed, err := m.redis.confirmed(ctx, retireScript, old.key(), version, m.opt.Grace.Milliseconds(), id.String())
+	if err == nil {
+		_, err = changed(reply)
+	}
 	switch {
 	case errors.Is(err, ErrUnavailable):
 		m.opt.Logger.Warn("an id that was replaced stays good until Redis answers", "workload", workload, "op", "retire", "err", err)
@@ -167,11 +172,11 @@ func (m *Manager) retire(ctx context.Context, old, id hash, version string) erro
 	case err == nil && left != nil:
 		m.queue.add(ctx, errand{id: old, alone: true, after: time.Now().Add(m.opt.Grace)})
 	}
-	return err
+	return confirmed, err
 }
 
 // retireAny retires the id of before a login, if there is anything behind it.
-func (m *Manager) retireAny(ctx context.Context, old, id hash) { _ = m.retire(ctx, old, id, "*") }
+func (m *Manager) retireAny(ctx context.Context, old, id hash) { _, _ = m.retire(ctx, old, id, "*") }
 
 // scrap ends a session that was never handed out.
 func (m *Manager) scrap(ctx context.Context, id hash) {

@@ -120,13 +120,9 @@ func (m *Manager) put(ctx context.Context, id hash, r record, s span) (made *rec
 	return nil, false, errReply("create")
 }
 
-// change runs save or retire, which answer alike: a positive number, 0 for no
-// session, less for a conflict.
-func (m *Manager) change(ctx context.Context, script *redis.Script, id hash, args ...any) (int64, error) {
-	reply, err := m.redis.run(ctx, script, id.key(), args...)
-	if err != nil {
-		return 0, err
-	}
+// changed reads what save and retire answer: a positive number, 0 for no session, less
+// for a conflict.
+func changed(reply any) (int64, error) {
 	switch n, ok := number(reply); {
 	case !ok:
 		return 0, errReply("change")
