@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -68,30 +67,26 @@ func (m *mover) reach(phase string, instances ...*instance) {
 	})
 }
 
-// cutover moves so many percent, as often as it takes on a busy machine.
+// cutover moves so many percent, as often as it takes on a busy machine: servers that are
+// late are a reason to refuse a step or to give it up.
 func (m *mover) cutover(percent int) {
 	m.t.Helper()
-	for range 5 {
+	redistest.Eventually(m.t, within, func() error {
 		res, err := m.ask.Cutover(m.t.Context(), coordinator.CutoverRequest{To: []int{percent}, Care: coordinator.Care{Limits: patience}})
 		for _, r := range res.Moves {
 			m.holds = append(m.holds, r.HoldMS)
 		}
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, coordinator.ErrAborted) {
-			m.t.Fatalf("cutover to %d: %v", percent, err)
-		}
-	}
-	m.t.Fatalf("cutover to %d: five moves in a row were aborted", percent)
+		return err
+	})
 }
 
 // finish ends the migration, and shadow with it.
 func (m *mover) finish(instances ...*instance) {
 	m.t.Helper()
-	if _, err := m.ask.Finish(m.t.Context(), coordinator.FinishRequest{MinSoak: -1}); err != nil {
-		m.t.Fatalf("finish: %v", err)
-	}
+	redistest.Eventually(m.t, within, func() error {
+		_, err := m.ask.Finish(m.t.Context(), coordinator.FinishRequest{MinSoak: -1})
+		return err
+	})
 	m.reach("done", instances...)
 	select {
 	case err := <-m.over:

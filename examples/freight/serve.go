@@ -18,10 +18,13 @@ import (
 	"github.com/transload/transload/examples/freight/web"
 )
 
-// Bounds of the end: requests and sockets first, then jobs.
+// Bounds of the end, requests and sockets first, then jobs; and of a client that says
+// nothing.
 const (
 	drainWithin = 5 * time.Second
 	headWithin  = 10 * time.Second // a request's head
+	readWithin  = time.Minute      // a whole request, and its answer; sockets have bounds of their own
+	idleFor     = 2 * time.Minute
 )
 
 // serve runs the app until ctx is done, and lets then end what is under way.
@@ -67,7 +70,7 @@ func live(ctx context.Context, set settings, a *app.App, s *web.Server, errOut i
 	if err != nil {
 		return err
 	}
-	servers, err := listen(ctx, map[string]http.Handler{set.addr: public, set.admin: s.Engineers()})
+	servers, err := listen(ctx, door{"FREIGHT_ADDR", set.addr, public}, door{"FREIGHT_ADMIN", set.admin, s.Engineers()})
 	if err != nil {
 		return err
 	}
@@ -92,8 +95,14 @@ func live(ctx context.Context, set settings, a *app.App, s *web.Server, errOut i
 	return err
 }
 
-// listen serves on every address, or on none.
-func listen(ctx context.Context, at map[string]http.Handler) (servers []*http.Server, err error) {
+// A door is an address that a setting names, and what is behind it.
+type door struct {
+	setting, addr string
+	handler       http.Handler
+}
+
+// listen serves at every door, or at none.
+func listen(ctx context.Context, doors ...door) (servers []*http.Server, err error) {
 	var wg sync.WaitGroup // of those that could be begun, if one could not
 	defer func() {
 		if err != nil {
@@ -103,12 +112,12 @@ func listen(ctx context.Context, at map[string]http.Handler) (servers []*http.Se
 			wg.Wait()
 		}
 	}()
-	for addr, h := range at {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	for _, d := range doors {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", d.addr)
 		if err != nil {
-			return servers, err
+			return servers, fmt.Errorf("%s: %w", d.setting, err)
 		}
-		srv := &http.Server{Handler: h, ReadHeaderTimeout: headWithin}
+		srv := &http.Server{Handler: d.handler, ReadHeaderTimeout: headWithin, ReadTimeout: readWithin, IdleTimeout: idleFor}
 		servers = append(servers, srv)
 		wg.Go(func() { _ = srv.Serve(l) }) // ends with Shutdown
 	}

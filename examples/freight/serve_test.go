@@ -19,7 +19,7 @@ import (
 // TestServe runs the app as on a fresh machine: no Redis, no database. It has the machine
 // to itself: it works more than it waits.
 func TestServe(t *testing.T) {
-	env := settingsOf(t, 3)
+	env := settingsOf(t, 7) // each part has users whose limits are untouched
 	delete(env, "DATABASE_URL")
 	i := begin(t, inside, env)
 	i.well(within)
@@ -40,32 +40,15 @@ func TestServe(t *testing.T) {
 	})
 	t.Run("pages", func(t *testing.T) { pages(t, i) })
 	i.well(within)
+	t.Run("attacks", func(t *testing.T) { attacks(t, i) })
 	t.Run("guesses", func(t *testing.T) { guesses(t, i) })
 	t.Run("engineers", func(t *testing.T) { engineers(t, i) })
 }
 
-// signedIn returns the cookies of a demo user.
-func signedIn(t *testing.T, i *instance, role string) http.Header {
-	t.Helper()
-	form := url.Values{"email": {store.DemoEmail(role, 1)}, "password": {store.DemoPassword}}
-	resp, err := plainly.PostForm(i.users+"/sign-in", form)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	head := http.Header{}
-	for _, c := range resp.Cookies() {
-		head.Add("Cookie", c.Name+"="+c.Value)
-	}
-	if resp.StatusCode != http.StatusSeeOther || len(head) == 0 {
-		t.Fatalf("got status %d with %d cookies; want 303 with some", resp.StatusCode, len(resp.Cookies()))
-	}
-	return head
-}
-
 // pages looks at every page as somebody who is not signed in, a shipper and a driver.
 func pages(t *testing.T, i *instance) {
-	shipper, driver := signedIn(t, i, store.Shipper), signedIn(t, i, store.Driver)
+	stranger := client{t, i, http.Header{}}
+	shipper, driver := stranger.signIn(store.Shipper, 1).who, stranger.signIn(store.Driver, 1).who
 	for name, c := range map[string]struct {
 		path   string
 		who    http.Header
@@ -76,6 +59,7 @@ func pages(t *testing.T, i *instance) {
 		"search for":           {"/loads?from=berlin&to=nowhere", nil, 200, "Find a load"},
 		"sign in":              {"/sign-in", nil, 200, "Password"},
 		"carrier":              {"/carriers/d0001", nil, 200, "Loads carried"},
+		"no page":              {"/nothing", nil, 404, "no such thing"},
 		"a shipper is none":    {"/carriers/s0001", nil, 404, "no such thing"},
 		"no load":              {"/loads/%7B%7D", nil, 404, "no such thing"},
 		"map, not signed in":   {"/map", nil, 303, ""},
@@ -156,17 +140,21 @@ func engineers(t *testing.T, i *instance) {
 
 // TestSettings sees that each bad setting is named, and no secret told.
 func TestSettings(t *testing.T) {
+	taken := free(t)
 	for name, env := range map[string]map[string]string{
 		"FREIGHT_DEMO":    {"FREIGHT_DEMO": "many"},
 		"FREIGHT_LOG":     {"FREIGHT_LOG": "loud"},
 		"SESSION_KEYS":    {"SESSION_KEYS": "aHVzaA=="},
 		"FREIGHT_PROXIES": {"FREIGHT_PROXIES": "somewhere"},
+		"FREIGHT_ADMIN":   {"FREIGHT_ADDR": taken, "FREIGHT_ADMIN": taken},
 		"DATABASE_URL":    {"DATABASE_URL": "mysql://root:hush@x"},
 		"REDIS_PORT":      {"REDIS_HOST": "x", "REDIS_PORT": "many"},
 		"REDIS_TARGET":    {"REDIS_TARGET_URL": "http://x"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			env["FREIGHT_ADDR"], env["FREIGHT_ADMIN"] = "127.0.0.1:0", "127.0.0.1:0"
+			if env["FREIGHT_ADDR"] == "" {
+				env["FREIGHT_ADDR"], env["FREIGHT_ADMIN"] = "127.0.0.1:0", "127.0.0.1:0"
+			}
 			if env["FREIGHT_DEMO"] == "" {
 				env["FREIGHT_DEMO"] = "0"
 			}

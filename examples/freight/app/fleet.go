@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -16,9 +17,10 @@ import (
 var ErrFix = errors.New("freight: not a position")
 
 const (
-	maxTrucks  = 10_000          // whose positions are kept in memory
-	maxSkew    = 2 * time.Minute // between a truck's clock and ours
-	publishers = 4               // positions that are published at a time
+	maxTrucks  = 10_000           // whose positions are kept in memory
+	silentFor  = 10 * time.Minute // and then a truck is no more on the map
+	maxSkew    = 2 * time.Minute  // between a truck's clock and ours
+	publishers = 4                // positions that are published at a time
 )
 
 // A Fix is where a truck was at a moment.
@@ -86,10 +88,13 @@ func (f *Fleet) Last(plate string) (Fix, bool) {
 	return x, ok
 }
 
-// Trucks is how many are known, and how many positions wait to be published.
+// Trucks is how many are on the map, and how many positions wait to be published. It
+// forgets trucks that have been silent, so that there is room for others.
 func (f *Fleet) Trucks() (known, waiting int) {
+	since := time.Now().Add(-silentFor).UnixMilli()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	maps.DeleteFunc(f.last, func(plate string, x Fix) bool { return x.At < since && !f.waiting[plate] && !f.busy[plate] })
 	return len(f.last), len(f.waiting)
 }
 

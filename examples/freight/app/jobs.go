@@ -98,7 +98,7 @@ func (a *App) send(kind string, by Sender) func(context.Context, notice, queue.M
 func (a *App) measure(ctx context.Context, w way, _ queue.Meta) error {
 	km, err := a.to.Distance(ctx, w.From, w.To)
 	if err != nil {
-		return queue.Permanent(err)
+		return err
 	}
 	err = a.ledger.Tx(ctx, "distance:"+w.Load, func(tx *sql.Tx) error { return a.Store.Measured(ctx, tx, w.Load, km) })
 	if err != nil {

@@ -14,7 +14,7 @@ const (
 )
 
 var topics = []pubsub.Topic{
-	{Prefix: fleetTopic, Delivery: pubsub.Latest, Keep: 10 * time.Minute},
+	{Prefix: fleetTopic, Delivery: pubsub.Latest, Keep: silentFor},
 	{Prefix: newsTopic, Delivery: pubsub.Recoverable, History: 64},
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/transload/transload/cache"
 	"github.com/transload/transload/examples/freight/atlas"
@@ -39,7 +40,7 @@ func (d Draft) check() error {
 	bad(len(d.Request) < 8 || len(d.Request) > 64, "load the form anew")
 	bad(!from || !to, "choose two cities")
 	bad(from && d.From == d.To, "the load stays where it is")
-	bad(strings.TrimSpace(d.Cargo) == "" || len(d.Cargo) > 80, "say in up to 80 letters what it is")
+	bad(strings.TrimSpace(d.Cargo) == "" || utf8.RuneCountInString(d.Cargo) > 80, "say in up to 80 letters what it is")
 	bad(d.KG < 1 || d.KG > 40_000, "a truck takes 1 to 40,000 kg")
 	bad(d.Price < 1 || d.Price > 100_000, "offer 1 to 100,000 €")
 	bad(d.Pickup.Before(time.Now().Add(-48*time.Hour)), "the pick-up is in the past")
@@ -72,7 +73,7 @@ func (a *App) Offer(ctx context.Context, driver, load string, price int64) (stor
 		return store.Bid{}, fmt.Errorf("%w: offer 1 to 100,000 €", ErrForm)
 	}
 	b, err := a.Store.Offer(ctx, load, driver, price, func(tx *sql.Tx, l store.Load, b store.Bid) error {
-		return a.owe(ctx, tx, store.Letter{Event: fmt.Sprintf("bid:%s:%d", b.ID, b.Price), Kind: store.Email, To: l.Shipper, Load: load, Price: price})
+		return a.owe(ctx, tx, store.Letter{Event: fmt.Sprintf("bid:%s:%d", b.ID, b.Created.UnixMilli()), Kind: store.Email, To: l.Shipper, Load: load, Price: price})
 	})
 	if err == nil {
 		a.announce(load, "bid", price)
@@ -80,9 +81,10 @@ func (a *App) Offer(ctx context.Context, driver, load string, price int64) (stor
 	return b, err
 }
 
-// Accept gives a load to the driver of a bid, and tells him by e-mail and SMS.
-func (a *App) Accept(ctx context.Context, shipper, load, bid string) (store.Load, error) {
-	l, err := a.Store.Accept(ctx, shipper, load, bid, func(tx *sql.Tx, l store.Load, b store.Bid) error {
+// Accept gives a load to the driver of a bid, at the price that the shipper has seen, and
+// tells him by e-mail and SMS.
+func (a *App) Accept(ctx context.Context, shipper, load, bid string, price int64) (store.Load, error) {
+	l, err := a.Store.Accept(ctx, shipper, load, bid, price, func(tx *sql.Tx, l store.Load, b store.Bid) error {
 		for _, kind := range []string{store.Email, store.SMS} {
 			err := a.owe(ctx, tx, store.Letter{Event: "booked:" + l.ID, Kind: kind, To: b.Driver, Load: l.ID, Price: b.Price})
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/transload/transload/examples/freight/atlas"
 	"github.com/transload/transload/examples/freight/store"
+	"github.com/transload/transload/queue"
 )
 
 // A Sender sends messages: an SMTP server, a text service. It is given a key that is
@@ -20,7 +21,8 @@ type Sender interface {
 	Sent(ctx context.Context, key string) (bool, error)
 }
 
-// A Router knows how far it is by road, in km.
+// A Router knows how far it is by road, in km. What has failed is asked again, unless the
+// error is a queue.Permanent one.
 type Router func(ctx context.Context, from, to string) (int64, error)
 
 // Providers are adapters to services outside. Zero fields mean a log.
@@ -66,7 +68,7 @@ func byAtlas(_ context.Context, from, to string) (int64, error) {
 	a, ok := atlas.Find(from)
 	b, ok2 := atlas.Find(to)
 	if !ok || !ok2 {
-		return 0, fmt.Errorf("freight: no road from %q to %q", from, to)
+		return 0, queue.Permanent(fmt.Errorf("freight: no road from %q to %q", from, to))
 	}
 	return int64(atlas.Plan(a, b).Length()), nil
 }

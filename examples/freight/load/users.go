@@ -187,7 +187,9 @@ func (u *user) offer(ctx context.Context) {
 	if !ok {
 		return
 	}
-	u.j.enter(func() { u.j.bids[fmt.Sprintf("bid:%s:%d", got.ID, price)] = bid{l.Shipper, time.Now()} })
+	u.j.enter(func() {
+		u.j.bids[fmt.Sprintf("bid:%s:%d", got.ID, got.Created.UnixMilli())] = bid{l.Shipper, time.Now()}
+	})
 	for _, b := range l.Bids {
 		if b.ID == got.ID && b.Driver == u.id && b.Price == price {
 			return
@@ -207,7 +209,7 @@ func (u *user) acceptBid(ctx context.Context) {
 		return
 	}
 	var got store.Load
-	if err := u.post(ctx, "/loads/"+l.ID+"/accept", url.Values{"bid": {l.Bids[0].ID}}, &got); err != nil {
+	if err := u.post(ctx, "/loads/"+l.ID+"/accept", url.Values{"bid": {l.Bids[0].ID}, "price": {fmt.Sprint(l.Bids[0].Price)}}, &got); err != nil {
 		return
 	}
 	if got.Driver != l.Bids[0].Driver {

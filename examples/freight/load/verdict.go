@@ -10,7 +10,7 @@ import (
 // A Verdict is what came of a load.
 type Verdict struct {
 	Requests    int64    `json:"requests"`
-	Wrong       int64    `json:"wrong"`   // answers that are not so, positions among them
+	Wrong       int64    `json:"wrong"`   // answers that are not so
 	Logouts     int64    `json:"logouts"` // users who were signed out and had not asked for it
 	Jobs        int64    `json:"jobs"`    // that there should be effects of
 	LostJobs    int64    `json:"lost_jobs"`
@@ -18,8 +18,9 @@ type Verdict struct {
 	Loads       int      `json:"loads"`
 	Bids        int      `json:"bids"`
 	Booked      int      `json:"booked"`
-	Fixes       int64    `json:"fixes"` // positions that were accepted
-	Seen        int64    `json:"seen"`  // positions that arrived at those who watch
+	Missed      int      `json:"missed"` // last positions of trucks that did not arrive at somebody who watches
+	Fixes       int64    `json:"fixes"`  // positions that were accepted
+	Seen        int64    `json:"seen"`   // positions that arrived at those who watch
 	Phases      []Phase  `json:"phases"`
 	Samples     []string `json:"samples,omitempty"`
 }
@@ -46,7 +47,7 @@ func (v Verdict) Outcome(name string, phases ...string) (n int64) {
 
 // OK reports whether nobody was told what is not so, and nothing was lost or doubled.
 func (v Verdict) OK() bool {
-	return v.Wrong == 0 && v.Logouts == 0 && v.LostJobs == 0 && v.DoubledJobs == 0 && v.Requests > 0
+	return v.Wrong == 0 && v.Logouts == 0 && v.LostJobs == 0 && v.DoubledJobs == 0 && v.Missed == 0 && v.Requests > 0
 }
 
 func (v *Verdict) say(format string, args ...any) {
@@ -88,6 +89,6 @@ func (v Verdict) Print(w io.Writer) {
 	if v.OK() {
 		word = "PASS"
 	}
-	fmt.Fprintf(w, "load: %s requests=%d wrong=%d logouts=%d jobs=%d lost=%d doubled=%d page_5xx=%d\n",
-		word, v.Requests, v.Wrong, v.Logouts, v.Jobs, v.LostJobs, v.DoubledJobs, v.Outcome("page 5xx"))
+	fmt.Fprintf(w, "load: %s requests=%d wrong=%d logouts=%d jobs=%d lost=%d doubled=%d missed=%d page_5xx=%d\n",
+		word, v.Requests, v.Wrong, v.Logouts, v.Jobs, v.LostJobs, v.DoubledJobs, v.Missed, v.Outcome("page 5xx"))
 }

@@ -39,7 +39,8 @@ func (s *Store) BidsOf(ctx context.Context, driver string, most int) ([]Bid, err
 
 // Offer enters a driver's bid for an open load, or lowers or raises the one that he has
 // made, and has then do the rest in the same transaction. A booked load is ErrTaken. The
-// same price once more changes nothing, and then is not called.
+// same price once more changes nothing, and then is not called. No two prices of a bid
+// are of the same moment, which is what letters about them are named after.
 func (s *Store) Offer(ctx context.Context, load, driver string, price int64, then func(*sql.Tx, Load, Bid) error) (b Bid, err error) {
 	err = s.tx(ctx, func(tx *sql.Tx) error {
 		l, err := s.locked(ctx, tx, load)
@@ -50,7 +51,9 @@ func (s *Store) Offer(ctx context.Context, load, driver string, price int64, the
 			return ErrTaken
 		}
 		news, err := changed(tx.ExecContext(ctx, `INSERT INTO bids (id, load, driver, price, created) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (load, driver) DO UPDATE SET price = excluded.price, created = excluded.created WHERE bids.price <> excluded.price`,
+			ON CONFLICT (load, driver) DO UPDATE SET price = excluded.price,
+				created = CASE WHEN excluded.created > bids.created THEN excluded.created ELSE bids.created + 1 END
+			WHERE bids.price <> excluded.price`,
 			newID(), load, driver, price, now()))
 		if err != nil {
 			return err
@@ -63,10 +66,11 @@ func (s *Store) Offer(ctx context.Context, load, driver string, price int64, the
 	return b, err
 }
 
-// Accept gives a shipper's load to the driver of a bid, and has then do the rest in the
-// same transaction. A load that another driver has is ErrTaken; that this one has it
-// already is no error, and then is not called.
-func (s *Store) Accept(ctx context.Context, shipper, load, bid string, then func(*sql.Tx, Load, Bid) error) (l Load, err error) {
+// Accept gives a shipper's load to the driver of a bid, at the price that the shipper has
+// seen, and has then do the rest in the same transaction. A bid of another price by now
+// is ErrChanged, and a load that another driver has ErrTaken; that this one has it already
+// is no error, and then is not called.
+func (s *Store) Accept(ctx context.Context, shipper, load, bid string, price int64, then func(*sql.Tx, Load, Bid) error) (l Load, err error) {
 	err = s.tx(ctx, func(tx *sql.Tx) error {
 		if l, err = s.locked(ctx, tx, load); err != nil {
 			return err
@@ -81,6 +85,8 @@ func (s *Store) Accept(ctx context.Context, shipper, load, bid string, then func
 			return nil
 		case !l.Open():
 			return ErrTaken
+		case b.Price != price:
+			return ErrChanged
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE loads SET driver = $1 WHERE id = $2`, b.Driver, load); err != nil {
 			return err

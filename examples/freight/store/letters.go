@@ -14,7 +14,7 @@ const (
 
 // A Letter is an e-mail or a text message that somebody is owed.
 type Letter struct {
-	Event string // why: bid:ID:PRICE or booked:LOAD
+	Event string // why: bid:ID:WHEN or booked:LOAD
 	Kind  string
 	To    string // a user's id
 	Load  string

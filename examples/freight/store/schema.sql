@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS bids (
 );
 CREATE INDEX IF NOT EXISTS bids_driver ON bids (driver, created);
 CREATE TABLE IF NOT EXISTS letters (
-	event     TEXT   NOT NULL, -- why it is to be sent: bid:ID:PRICE or booked:LOAD
+	event     TEXT   NOT NULL, -- why it is to be sent: bid:ID:WHEN or booked:LOAD
 	kind      TEXT   NOT NULL, -- email or sms
 	recipient TEXT   NOT NULL, -- a user's id
 	load      TEXT   NOT NULL,

@@ -27,6 +27,9 @@ var (
 	// ErrTaken means that a load has been booked already.
 	ErrTaken = errors.New("store: the load is booked")
 
+	// ErrChanged means that a bid has another price than who accepts it has seen.
+	ErrChanged = errors.New("store: the bid has changed")
+
 	// ErrURL means that DATABASE_URL cannot be used; the error that wraps it says why.
 	ErrURL = errors.New("store: DATABASE_URL")
 )

@@ -99,27 +99,31 @@ func postTwice(t *testing.T, s *Store) {
 
 func bidAndAccept(t *testing.T, s *Store) {
 	l, news := enter(t, s, "bids"), 0
-	count := func(*sql.Tx, Load, Bid) error { news++; return nil }
-	for _, price := range []int64{700, 700, 650} {
+	moments := map[time.Time]bool{}
+	count := func(_ *sql.Tx, _ Load, b Bid) error { news++; moments[b.Created] = true; return nil }
+	for _, price := range []int64{650, 700, 700, 650} {
 		if _, err := s.Offer(t.Context(), l.ID, "d0001", price, count); err != nil {
 			t.Fatal(err)
 		}
 	}
 	bids, err := s.Bids(t.Context(), l.ID)
-	if err != nil || len(bids) != 1 || bids[0].Price != 650 || bids[0].Name == "" || news != 2 {
-		t.Fatalf("got %+v, %v, %d news; want one bid of 650 and 2 news", bids, err, news)
+	if err != nil || len(bids) != 1 || bids[0].Price != 650 || bids[0].Name == "" || news != 3 || len(moments) != 3 {
+		t.Fatalf("got %+v, %v, %d news of %d moments; want one bid of 650 and 3 news", bids, err, news, len(moments))
 	}
-	if _, err := s.Accept(t.Context(), "s0002", l.ID, bids[0].ID, count); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Accept(t.Context(), "s0002", l.ID, bids[0].ID, 650, count); !errors.Is(err, ErrNotFound) {
 		t.Errorf("another shipper: got %v; want ErrNotFound", err)
 	}
+	if _, err := s.Accept(t.Context(), "s0001", l.ID, bids[0].ID, 700, count); !errors.Is(err, ErrChanged) {
+		t.Errorf("a price of before: got %v; want ErrChanged", err)
+	}
 	for range 2 {
-		got, err := s.Accept(t.Context(), "s0001", l.ID, bids[0].ID, count)
+		got, err := s.Accept(t.Context(), "s0001", l.ID, bids[0].ID, 650, count)
 		if err != nil || got.Driver != "d0001" {
 			t.Fatalf("got %+v, %v; want it to be d0001's", got, err)
 		}
 	}
-	if news != 3 {
-		t.Errorf("got %d news; want 3: the second time nothing happens", news)
+	if news != 4 {
+		t.Errorf("got %d news; want 4: the second time nothing happens", news)
 	}
 	if _, err := s.Offer(t.Context(), l.ID, "d0002", 1, count); !errors.Is(err, ErrTaken) {
 		t.Errorf("a bid for a booked load: got %v; want ErrTaken", err)
@@ -145,7 +149,7 @@ func oneWinner(t *testing.T, stores [2]*Store) {
 	var wg sync.WaitGroup
 	for i, b := range bids {
 		wg.Go(func() {
-			switch _, err := stores[i].Accept(t.Context(), "s0001", l.ID, b.ID, none[Load, Bid]); {
+			switch _, err := stores[i].Accept(t.Context(), "s0001", l.ID, b.ID, 5, none[Load, Bid]); {
 			case err == nil:
 				won.Add(1)
 			case errors.Is(err, ErrTaken):

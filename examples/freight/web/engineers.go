@@ -16,7 +16,7 @@ func (s *Server) Engineers() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", s.handle(s.status))
 	mux.HandleFunc("GET /status.json", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.app.Status()) })
-	mux.Handle("GET /static/", cached(http.FileServerFS(files)))
+	mux.Handle("GET /static/{file}", static())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.app.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
 	mux.Handle("GET /livez", topology.LiveHandler())
 	mux.HandleFunc("GET /readyz", s.ready)

@@ -60,6 +60,8 @@ func (s *Server) problem(err error) *problem {
 		return errMissing
 	case errors.Is(err, store.ErrTaken):
 		return &problem{http.StatusConflict, "This load has been given to another driver."}
+	case errors.Is(err, store.ErrChanged):
+		return &problem{http.StatusConflict, "The driver has changed this bid meanwhile. Please look at it again."}
 	case errors.Is(err, app.ErrForm), errors.Is(err, app.ErrFix):
 		return &problem{http.StatusUnprocessableEntity, err.Error()}
 	case errors.Is(err, sessions.ErrConflict):
@@ -79,6 +81,22 @@ func (s *Server) signedIn(h handler) handler {
 			return errSignIn
 		}
 		return h(w, r)
+	}
+}
+
+// live lets only users pass whose session is known to live, for what changes something: a
+// session that cannot be confirmed may have ended elsewhere. sessions.RequireLive does the
+// same where no page is wanted.
+func (s *Server) live(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		switch _, state := sessions.From(r.Context()); state {
+		case sessions.Live:
+			return h(w, r)
+		case sessions.Degraded:
+			return sessions.ErrUnavailable
+		default:
+			return errSignIn
+		}
 	}
 }
 

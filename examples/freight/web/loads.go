@@ -102,7 +102,7 @@ func (s *Server) bid(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) accept(w http.ResponseWriter, r *http.Request) error {
 	load := r.PathValue("id")
-	l, err := s.app.Accept(r.Context(), user(r), load, r.PostFormValue("bid"))
+	l, err := s.app.Accept(r.Context(), user(r), load, r.PostFormValue("bid"), number(r, "price"))
 	if err != nil {
 		return err
 	}

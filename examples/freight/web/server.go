@@ -6,6 +6,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"log/slog"
 	"net/http"
 
@@ -66,7 +67,8 @@ func (s *Server) Public() (http.Handler, error) {
 	page("GET /messages", s.signedIn(s.messages))
 	page("GET /account", s.signedIn(s.account))
 	page("POST /sign-out", s.signOut)
-	live := func(h handler) http.Handler { return sessions.RequireLive(s.handle(h)) }
+	page("/", func(http.ResponseWriter, *http.Request) error { return errMissing })
+	live := func(h handler) http.Handler { return s.handle(s.live(h)) }
 	limited("POST /sign-in", "sign-in", s.handle(s.signIn))
 	limited("POST /loads", "post", live(s.post))
 	limited("POST /loads/{id}/bids", "bid", live(s.bid))
@@ -77,14 +79,14 @@ func (s *Server) Public() (http.Handler, error) {
 		return nil, fmt.Errorf("web: %w", err)
 	}
 	outer := http.NewServeMux()
-	outer.Handle("GET /static/", cached(http.FileServerFS(files)))
+	outer.Handle("GET /static/{file}", static())
 	outer.Handle("GET /live.js", pubsub.Client())
 	outer.Handle("GET /live", s.app.Sessions.Middleware(s.sockets))
 	outer.HandleFunc("GET /healthz", s.alive)
 	outer.HandleFunc("GET /readyz", s.ready)
 	outer.Handle("/", s.app.Sessions.Middleware(s.noted(mux)))
 	// Forms of other sites are refused; the cookie's SameSite=Lax is the other lock.
-	return headers(http.NewCrossOriginProtection().Handler(outer)), nil
+	return headers(http.NewCrossOriginProtection().Handler(s.bounded(outer))), nil
 }
 
 // user is whom limits are for: who is signed in, else "", the address.
@@ -95,8 +97,11 @@ func user(r *http.Request) string {
 	return ""
 }
 
-// cached lets browsers keep what changes with the program alone.
-func cached(next http.Handler) http.Handler {
+// static serves scripts and styles, which browsers may keep: they change with the program
+// alone.
+func static() http.Handler {
+	dir, _ := fs.Sub(files, "static") // a name that is none would be an error
+	next := http.StripPrefix("/static/", http.FileServerFS(dir))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=300")
 		next.ServeHTTP(w, r)
@@ -107,7 +112,7 @@ func cached(next http.Handler) http.Handler {
 func headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; form-action 'self'")
+		h.Set("Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		next.ServeHTTP(w, r)

@@ -9,7 +9,7 @@ function row(...cells) {
   return tr;
 }
 
-function workload(w) {
+function workload(w, migrating) {
   const share = el("div", undefined, "pair"), bar = el("div", undefined, "share"), fill = el("i");
   fill.style.width = w.percent + "%";
   bar.style.flex = "1";
@@ -18,7 +18,7 @@ function workload(w) {
   const state = el("div");
   state.append(el("span", w.degraded ? "degraded" : "well", "tag " + (w.degraded ? "bad" : "ok")));
   if (w.degraded) state.append(el("div", w.why, "why"), el("div", "It goes on: " + w.goes + ".", "why"));
-  const tr = row(el("b", w.name), w.side, share, state);
+  const tr = migrating ? row(el("b", w.name), w.side, share, state) : row(el("b", w.name), "the only one", "–", state);
   tr.id = "workload-" + w.name;
   return tr;
 }
@@ -46,7 +46,7 @@ function show(s) {
   at("database").textContent = s.database;
   at("users").textContent = s.connected.length;
   for (const k of ["sockets", "trucks", "waiting"]) at(k).textContent = s[k];
-  at("workloads").tBodies[0].replaceChildren(...s.workloads.map(workload));
+  at("workloads").tBodies[0].replaceChildren(...s.workloads.map((w) => workload(w, s.migrating)));
   at("sides").replaceChildren(...s.sides.map(side));
   at("idle").hidden = s.queues?.length > 0;
   at("queues").tBodies[0].replaceChildren(...(s.queues ?? []).map((q) => row(q.name, "" + q.pending, "" + q.active, "" + q.retry, "" + q.archived, "" + q.processed)));
