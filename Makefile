@@ -48,8 +48,7 @@ freight: ## the freight app at work, moved from standalone to Sentinel to Cluste
 
 browser: ## in a headless Chromium (apt-get install chromium): the browser client of pubsub, and the freight app; SCREENSHOTS=DIR takes pictures of that
 	@.ci/needs
-	cd pubsub/browser && BROWSER=1 go test -count 1 -timeout 10m -v ./...
-	cd examples/freight/browser && BROWSER=1 go test -count 1 -timeout 10m -v ./...
+	cd internal/browser && go vet ./... && BROWSER=1 go test -count 1 -p 1 -timeout 10m -v ./...
 
 bench: ## figures; run nothing else meanwhile
 	@.ci/needs

@@ -1,11 +1,12 @@
-// The freight app, gone through in a browser: a module of its own, so that nobody who
-// imports Transload gets what drives Chromium.
-module github.com/transload/transload/examples/freight/browser
+// What is tried in a browser: the browser client of package pubsub, and the freight app. A
+// module of its own, so that nobody who imports Transload gets what drives Chromium.
+module github.com/transload/transload/internal/browser
 
 go 1.26.0
 
 require (
 	github.com/chromedp/chromedp v0.23.0
+	github.com/redis/go-redis/v9 v9.23.0
 	github.com/transload/transload v0.0.0
 )
 
@@ -30,7 +31,6 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	github.com/redis/go-redis/v9 v9.23.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/robfig/cron/v3 v3.0.1 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
@@ -49,4 +49,4 @@ require (
 	modernc.org/sqlite v1.38.2 // indirect
 )
 
-replace github.com/transload/transload => ../../..
+replace github.com/transload/transload => ../..

@@ -1,4 +1,4 @@
-package browser
+package freight_test
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/transload/transload/examples/freight/load"
+	"github.com/transload/transload/internal/browser/chromium"
 	"github.com/transload/transload/internal/redistest"
 )
 
@@ -43,7 +44,7 @@ func (o operator) shadow() {
 // cutover moves so many percent, once the gates are open.
 func (o operator) cutover(percent int) {
 	o.t.Helper()
-	redistest.Eventually(o.t, within, func() error {
+	redistest.Eventually(o.t, chromium.Within, func() error {
 		out, err := o.command(append([]string{"cutover", "--to", fmt.Sprint(percent), "--execute"}, patience...)...).CombinedOutput()
 		if err != nil {
 			err = fmt.Errorf("%w: %s", err, out)
@@ -68,33 +69,33 @@ func TestBrowserMove(t *testing.T) {
 	for name, value := range env {
 		o.env = append(o.env, name+"="+value)
 	}
-	b := chromium(t)
-	b.do("status", chromedp.Navigate(i.engineers), chromedp.WaitVisible("#workloads tbody tr"))
+	b := chromium.Open(t)
+	b.Do("status", chromedp.Navigate(i.engineers), chromedp.WaitVisible("#workloads tbody tr"))
 	every := func(phase, side, percent, state string) string {
 		return fmt.Sprintf(`document.getElementById("phase").textContent === %q && document.querySelectorAll("#workloads tbody tr").length === 5 &&
 			[...document.querySelectorAll("#workloads tbody tr")].every((r) => r.cells[1].textContent === %q && r.cells[2].textContent === %q && r.cells[3].textContent.startsWith(%q))`,
 			phase, side, percent, state)
 	}
-	b.sees("a migration that has not begun", every("off", "source", "0 %", "well"))
+	b.Sees("a migration that has not begun", every("off", "source", "0 %", "well"))
 	o.shadow()
-	b.sees("shadow", every("shadow", "source", "0 %", "well"))
+	b.Sees("shadow", every("shadow", "source", "0 %", "well"))
 	o.cutover(50)
-	b.sees("half of everything moved", every("cutover", "both", "50 %", "well"))
-	b.sees("queues", `document.querySelectorAll("#queues tbody tr").length > 0`)
-	b.shot("status")
+	b.Sees("half of everything moved", every("cutover", "both", "50 %", "well"))
+	b.Sees("queues", `document.querySelectorAll("#queues tbody tr").length > 0`)
+	b.Shot("status")
 	if err := target.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	took := b.sees("that all are degraded", every("cutover", "both", "50 %", "degraded"))
+	took := b.Sees("that all are degraded", every("cutover", "both", "50 %", "degraded"))
 	t.Logf("half way, the status page told of the dead target after %v", took.Round(time.Millisecond))
 	if took > 2*time.Second {
 		t.Errorf("the status page told after %v; want 2s", took)
 	}
-	b.shot("status-half")
+	b.Shot("status-half")
 	if err := target.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b.sees("that all is well again", every("cutover", "both", "50 %", "well"))
+	b.Sees("that all is well again", every("cutover", "both", "50 %", "well"))
 	o.cutover(100)
-	b.sees("all moved", every("soak", "target", "100 %", "well"))
+	b.Sees("all moved", every("soak", "target", "100 %", "well"))
 }

@@ -1,4 +1,4 @@
-package browser
+package pubsub_test
 
 import (
 	"context"
