@@ -45,6 +45,10 @@
 // missed as it would have been heard, if it is still kept (Recoverable, Latest), and
 // else is a gap, which every follower is told of before anything later.
 //
+// After an outage all topics of a process are read, before anybody waits for a new
+// message: many of a partition in one script, while those who publish again what had no
+// answer go a few at a time, so as not to take all connections.
+//
 // # One server after another
 //
 // A promoted replica lacks what was under way to it, and numbers on from where it is:

@@ -136,18 +136,22 @@ func (h *Hub) number(ctx context.Context, p *partition, topic, key, kind string,
 	defer cancel()
 	args := []any{p.channel, topic, kind, key, data, rand.Text()[:10], newEpoch(), policy.Keep.Milliseconds(), policy.History, policy.Bytes, policy.Keys}
 	var since time.Time // of the first try that may have been carried out
+	again := false
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		tried := time.Now()
-		waited := int64(0)
-		if !since.IsZero() {
-			waited = max(tried.Sub(since).Milliseconds(), 1)
-		}
-		v, err := h.paged(topic, func(pages int) (any, error) {
-			keys := []string{p.key(topic), p.sideKey()}
-			if policy.Delivery == Latest {
-				keys = append(keys, p.page(topic, pageOf(key, pages)))
+		var tried time.Time
+		v, err := h.inTurn(ctx, again, func() (any, error) {
+			tried = time.Now()
+			waited := int64(0)
+			if !since.IsZero() {
+				waited = max(tried.Sub(since).Milliseconds(), 1)
 			}
-			return h.run(ctx, p, publishScript, keys, append(args[:len(args):len(args)], waited, pages)...)
+			return h.paged(topic, func(pages int) (any, error) {
+				keys := []string{p.key(topic), p.sideKey()}
+				if policy.Delivery == Latest {
+					keys = append(keys, p.page(topic, pageOf(key, pages)))
+				}
+				return h.run(ctx, p, publishScript, keys, append(args[:len(args):len(args)], waited, pages)...)
+			})
 		})
 		if err == nil {
 			n, err := parseNumbered(v)
@@ -162,10 +166,30 @@ func (h *Hub) number(ctx context.Context, p *partition, topic, key, kind string,
 		if since.IsZero() && !unsent(err) {
 			since = tried
 		}
+		again = true
 		h.meter.retries.Inc()
 		if !pause(ctx, wait) {
 			return numbered{}, err
 		}
+	}
+}
+
+// triers is how many publishes are tried again at a time. When Redis is back, those that
+// have waited would take all of the client's connections, and the topics that are to be
+// read, for all who follow them, would come after them.
+const triers = 4
+
+// inTurn runs a try: the first one at once.
+func (h *Hub) inTurn(ctx context.Context, again bool, f func() (any, error)) (any, error) {
+	if !again {
+		return f()
+	}
+	select {
+	case h.tries <- struct{}{}:
+		defer func() { <-h.tries }()
+		return f()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, context.Cause(ctx))
 	}
 }
 
