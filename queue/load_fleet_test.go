@@ -43,6 +43,7 @@ type fleet struct {
 	dir     string
 	workers []*roleProcess
 	wg      sync.WaitGroup
+	most    int // so many jobs may wait
 	total   int
 	begun   time.Time
 
@@ -53,7 +54,7 @@ type fleet struct {
 
 func newFleet(t *testing.T, kind string, clients []redis.UniversalClient, envs ...map[string]string) *fleet {
 	t.Helper()
-	f := &fleet{t: t, kind: kind, clients: clients, envs: envs, dir: t.TempDir(), acked: map[int]bool{}}
+	f := &fleet{t: t, kind: kind, clients: clients, envs: envs, dir: t.TempDir(), most: backlog, acked: map[int]bool{}}
 	ledger := redistest.Standalone(t, redistest.Options{})
 	for i := range workers {
 		own := map[string]string{journalVar: f.path(fmt.Sprint("runs-", i)), effectsVar: f.path("effects"), ledgerVar: ledger.Addr()}
@@ -67,9 +68,8 @@ func (f *fleet) path(name string) string { return filepath.Join(f.dir, name) }
 // begin has the producers enqueue, over the time of spread or as fast as the workers
 // run what they enqueue.
 func (f *fleet) begin() {
-	each := jobsOfLoad() / producers
-	pause := spread * batch / time.Duration(each)
-	f.total = each * producers
+	f.total = jobsOfLoad()
+	pause := spread * batch * producers / time.Duration(f.total)
 	f.begun = time.Now()
 	for i, c := range f.clients {
 		f.wg.Go(func() {
@@ -77,10 +77,11 @@ func (f *fleet) begin() {
 			if f.kind == "asynq" {
 				enqueue = f.asynqs(c)
 			}
-			for n := i * each; n < (i+1)*each && !f.t.Failed(); n += batch {
+			end := (i + 1) * f.total / producers
+			for n := i * f.total / producers; n < end && !f.t.Failed(); n += batch {
 				next := time.Now().Add(pause)
 				f.room(c)
-				enqueue(n, min(batch, (i+1)*each-n))
+				enqueue(n, min(batch, end-n))
 				time.Sleep(time.Until(next))
 			}
 		})
@@ -93,7 +94,7 @@ func (f *fleet) room(c redis.UniversalClient) {
 		ctx, cancel := context.WithTimeout(f.t.Context(), time.Second)
 		n, err := c.LLen(ctx, queueKey("freight", "pending")).Result()
 		cancel()
-		if err != nil || n < backlog {
+		if err != nil || n < int64(f.most) {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -214,17 +215,8 @@ func (f *fleet) wait() error {
 
 func (f *fleet) count(failover bool, settled time.Duration) {
 	t := f.t
-	runs, ended := map[int]int{}, map[int]int{}
-	for i := range workers {
-		path := f.path(fmt.Sprint("runs-", i))
-		for n, times := range notes(path, "") {
-			runs[n] += times
-		}
-		for n, times := range notes(path, overMark) {
-			ended[n] += times
-		}
-	}
-	var missing, excused, again, cut, twice, applied int
+	runs, ended, failed := f.tell(""), f.tell(overMark), f.tell(failedMark)
+	var missing, excused, again, errored, cut, twice, applied int
 	for n, confirmed := range f.acked {
 		switch {
 		case runs[n] > 0:
@@ -235,12 +227,15 @@ func (f *fleet) count(failover bool, settled time.Duration) {
 		}
 	}
 	for n, times := range runs {
-		if times > 1 {
-			again++
-		}
-		if times > 1 && ended[n] < times {
+		switch {
+		case times == 1:
+			continue
+		case failed[n] > 0:
+			errored++
+		case ended[n] < times:
 			cut++
 		}
+		again++
 	}
 	for _, times := range notes(f.path("effects"), "") {
 		applied++
@@ -248,11 +243,22 @@ func (f *fleet) count(failover bool, settled time.Duration) {
 			twice++
 		}
 	}
-	t.Logf("enqueued %d (refused or unknown %d); run at least once %d, lost %d, lost unconfirmed %d; run more than once %d (%d since a run did not come to its end, %d since redis lost or was not told that one did); effects %d, applied more than once %d; settled %v after the last was enqueued",
-		len(f.acked), f.failed, len(f.acked)-missing-excused, missing, excused, again, cut, again-cut, applied, twice, settled)
+	t.Logf("enqueued %d (refused or unknown %d); run at least once %d, lost %d, lost unconfirmed %d; run more than once %d (%d by an error of the handler, such as a ledger that did not answer in time; %d since the worker was gone; %d since redis lost or was not told that a run had ended); effects %d, applied more than once %d; settled %v after the last was enqueued",
+		len(f.acked), f.failed, len(f.acked)-missing-excused, missing, excused, again, errored, cut, again-errored-cut, applied, twice, settled)
 	if f.kind == "worker" && (missing > 0 || twice > 0) {
 		t.Errorf("got %d jobs lost, %d effects applied twice; want none", missing, twice)
 	}
+}
+
+// tell sums what the workers' journals have under a mark, by job.
+func (f *fleet) tell(mark string) map[int]int {
+	sums := map[int]int{}
+	for i := range workers {
+		for n, times := range notes(f.path(fmt.Sprint("runs-", i)), mark) {
+			sums[n] += times
+		}
+	}
+	return sums
 }
 
 // A roleProcess is this test binary in a role.

@@ -74,7 +74,13 @@ func (j *journal) note(n int) error { return j.write("", n) }
 // over notes that a run has ended with success.
 func (j *journal) over(n int) error { return j.write(overMark, n) }
 
-const overMark = "over "
+// failed notes that one has ended with an error.
+func (j *journal) failed(n int) error { return j.write(failedMark, n) }
+
+const (
+	overMark   = "over "
+	failedMark = "failed "
+)
 
 func (j *journal) write(mark string, n int) error {
 	_, err := j.f.WriteString(mark + strconv.Itoa(n) + "\n")
@@ -138,7 +144,7 @@ func playWorker(ctx context.Context) error {
 			known := Ask(func(context.Context) (bool, error) { return notes(os.Getenv(effectsVar), "")[v.N] > 0, nil })
 			err := Once(ctx, ledger, m.IdempotencyKey, func(context.Context) error { return world.note(v.N) }, known, Claim(5*time.Second))
 			if err != nil {
-				return err
+				return errors.Join(err, runs.failed(v.N))
 			}
 		}
 		return runs.over(v.N)

@@ -34,11 +34,14 @@ func TestLoad(t *testing.T) {
 		name  string
 		event func(t *testing.T, kind string)
 	}{
-		{"migration and back", func(t *testing.T, kind string) {
-			loadMigration(t, kind, redistest.Sentinel(t, redistest.Options{}))
+		{"migration and back, sentinel", func(t *testing.T, kind string) {
+			loadMigration(t, kind, redistest.Sentinel(t, redistest.Options{}), backlog)
 		}},
 		{"migration and back, cluster", func(t *testing.T, kind string) {
-			loadMigration(t, kind, redistest.Cluster(t, redistest.Options{}))
+			loadMigration(t, kind, redistest.Cluster(t, redistest.Options{}), backlog)
+		}},
+		{"migration and back with a backlog, sentinel", func(t *testing.T, kind string) {
+			loadMigration(t, kind, redistest.Sentinel(t, redistest.Options{}), loadJobs) // producers do not wait for the workers
 		}},
 		{"kill -9 of the primary, sentinel", func(t *testing.T, kind string) {
 			loadPrimary(t, kind, redistest.Sentinel(t, redistest.Options{}), killed)
@@ -70,11 +73,12 @@ func jobsOfLoad() int {
 }
 
 // loadMigration moves a standalone server's queue to a set, back, and there for good.
-func loadMigration(t *testing.T, kind string, target *redisproc.Set) {
+func loadMigration(t *testing.T, kind string, target *redisproc.Set, most int) {
 	source := redistest.Standalone(t, redistest.Options{})
 	m := contract.Begin(t, 3, contract.Config(t, source), contract.Config(t, target))
 	m.Hold = loadHold
 	f := newFleet(t, kind, universal(m.Members), source.Env("REDIS"), target.Env("REDIS_TARGET"))
+	f.most = most
 	f.begin()
 	f.strikes(0.1, "shadow", func() { m.Shadow(t) })
 	f.strikes(0.2, "cutover", func() { m.Cutover(t, 100) })

@@ -159,37 +159,47 @@ func (w *wire) dequeue(verb, script string, keys []string, args []any) *redis.Cm
 	return cmd
 }
 
-// gate sends an acknowledgement until it is answered. A script that says NOT FOUND has
-// been carried out before, its reply lost, or the job is not where it was left: a
-// failover has taken it back, or a sweeper has. If it was run with success, it is
-// finished all the same.
+// gate sends an acknowledgement until it is answered, its lease is over, or the server
+// has to stop. Mostly that is once.
 func (w *wire) gate(ctx context.Context, job jobRef, verb, script string, keys []string, args []any) *redis.Cmd {
+	cmd, over := w.acknowledge(ctx, job, verb, script, keys, args)
+	if over {
+		return cmd
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(w.lasting, cancel)()
-	for wait := 50 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		cmd := newScriptCmd(ctx, verb, script, keys, args)
-		err := w.Process(ctx, cmd)
-		switch {
-		case err == nil:
-			w.finished.settled(job)
+	for wait := 50 * time.Millisecond; sleep(ctx, wait); wait = min(2*wait, time.Second) {
+		if cmd, over = w.acknowledge(ctx, job, verb, script, keys, args); over {
 			return cmd
-		case redis.HasErrorPrefix(err, "NOT FOUND") || redis.HasErrorPrefix(err, "INTERNAL"):
-			w.finished.elsewhere(job)
-			w.meter.acksLate.Inc()
-			return okay(ctx)
-		case redis.HasErrorPrefix(err, "NOSCRIPT"):
-			return cmd // asynq sends it whole
-		case answered(err):
-			w.finished.ours(job)
-			return cmd
-		}
-		w.meter.acksHeld.Inc()
-		if !sleep(ctx, wait) {
-			w.finished.ours(job)
-			return okay(ctx)
 		}
 	}
+	w.finished.ours(job)
+	return okay(ctx)
+}
+
+// acknowledge sends an acknowledgement, and reports whether it was answered. A script
+// that says NOT FOUND has been carried out before, its reply lost, or the job is not
+// where it was left: a failover has taken it back, or a sweeper has. If it was run with
+// success, it is finished all the same.
+func (w *wire) acknowledge(ctx context.Context, job jobRef, verb, script string, keys []string, args []any) (*redis.Cmd, bool) {
+	cmd := newScriptCmd(ctx, verb, script, keys, args)
+	err := w.Process(ctx, cmd)
+	switch {
+	case err == nil:
+		w.finished.settled(job)
+	case redis.HasErrorPrefix(err, "NOT FOUND") || redis.HasErrorPrefix(err, "INTERNAL"):
+		w.finished.elsewhere(job)
+		w.meter.acksLate.Inc()
+		return okay(ctx), true
+	case redis.HasErrorPrefix(err, "NOSCRIPT"): // asynq sends it whole
+	case answered(err):
+		w.finished.ours(job)
+	default:
+		w.meter.acksHeld.Inc()
+		return nil, false
+	}
+	return cmd, true
 }
 
 // okay is said to asynq where it can do nothing: to try again with a context that is
