@@ -44,6 +44,7 @@ type fleet struct {
 	workers []*roleProcess
 	wg      sync.WaitGroup
 	most    int // so many jobs may wait
+	opts    []Option
 	total   int
 	begun   time.Time
 
@@ -133,7 +134,7 @@ func (f *fleet) settled() int {
 	return len(f.acked) + f.failed
 }
 
-// ours enqueues jobs from n on, and waits for a replica.
+// ours enqueues jobs from n on.
 func (f *fleet) ours(r redis.UniversalClient) func(n, count int) {
 	c := clientOn(f.t, r, Options{Budget: 20 * time.Second})
 	return func(n, count int) {
@@ -141,7 +142,7 @@ func (f *fleet) ours(r redis.UniversalClient) func(n, count int) {
 		for i := range all {
 			all[i].N = n + i
 		}
-		receipts, err := haul.EnqueueAll(f.t.Context(), c, all, Replicated())
+		receipts, err := haul.EnqueueAll(f.t.Context(), c, all, f.opts...)
 		if err != nil && !errors.Is(err, ErrUnavailable) {
 			f.t.Errorf("enqueue: %v", err)
 		}

@@ -91,6 +91,7 @@ func loadMigration(t *testing.T, kind string, target *redisproc.Set, most int) {
 // loadPrimary hurts a primary, of a cluster the one that has the queue.
 func loadPrimary(t *testing.T, kind string, set *redisproc.Set, hurt func(*testing.T, *redisproc.Server)) {
 	f := newFleet(t, kind, opened(t, set), set.Env("REDIS"))
+	f.opts = []Option{Replicated()}
 	f.begin()
 	f.strikes(0.3, "the primary", func() { hurt(t, ownerOf(t, set)) })
 	f.judge(true)
@@ -100,6 +101,7 @@ func loadPrimary(t *testing.T, kind string, set *redisproc.Set, hurt func(*testi
 func loadFrozen(t *testing.T, kind string) {
 	s := redistest.Standalone(t, redistest.Options{})
 	f := newFleet(t, kind, opened(t, s), s.Env("REDIS"))
+	f.opts = []Option{Retain(time.Minute)} // what is enqueued again after the outage is found, though it was run
 	f.begin()
 	f.strikes(0.3, "SIGSTOP", func() { frozen(t, s) })
 	f.judge(false)
