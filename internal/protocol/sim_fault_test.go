@@ -119,6 +119,15 @@ func (w *world) slowCopies() {
 	}
 }
 
+// sleepyWrites stops all members but one with a write in hand, for longer than their
+// leases, before a move begins that waits them out.
+func (w *world) sleepyWrites() {
+	for _, sm := range w.members[1:] {
+		sm.stop, sm.suspend, sm.stopAt = w.between(17*time.Second, 35*time.Second), false, atSend
+	}
+	w.hot = max(w.hot, w.t+300*time.Millisecond)
+}
+
 // forgetLine has a side forget that a member has just come to its roll, while that
 // one goes on to think that the server is there.
 func (w *world) forgetLine(s Side, sm *simMember) {
@@ -199,6 +208,33 @@ func (w *world) forgetRepairs() {
 // hangTaker keeps what a proof repairs from the taker's replicas for a while.
 func (w *world) hangTaker() {
 	w.shards[w.aim][1].hang(100*time.Millisecond, true)
+}
+
+// promoteLate has the giver fail over in a hold, while one of its replicas has got
+// none of it.
+func (w *world) promoteLate() {
+	sh, d := w.shards[w.aim][0], 500*time.Millisecond
+	sh.hang(d, false)
+	w.in(w.between(d/50, d/5), func() {
+		if !w.healed {
+			sh.failOver(w.spread(time.Millisecond, 100*time.Millisecond))
+		}
+	})
+}
+
+// loseCommit has the giver fail over, before the grant, to a replica that was not
+// there when the commit was made.
+func (w *world) loseCommit() {
+	sh := w.shards[w.aim][0]
+	if len(sh.replicas) == 0 {
+		return
+	}
+	sh.replicas[0].leave()
+	w.in(w.spread(100*time.Microsecond, 20*time.Millisecond), func() {
+		if !w.healed {
+			sh.failOver(w.spread(time.Millisecond, 100*time.Millisecond))
+		}
+	})
 }
 
 // forgetProven has the taker's data fail over right after a commit: what the proof

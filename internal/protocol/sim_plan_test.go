@@ -22,6 +22,7 @@ type plan struct {
 	moves    int
 	until    time.Duration // faults and moves end then
 	late     bool          // an offer stays on the way until another move is held
+	eager    bool          // who was stopped with a write in hand goes on with that first
 	busy     bool          // the app never rests during the last step
 	unsafe   bool          // the first line of the next member is forgotten
 	onStage  map[Stage][]func()
@@ -57,6 +58,11 @@ func (w *world) makePlan() {
 		w.onStageAlways(Held, w.lateOffer)
 	}
 	p.next = nextMove
+	if p.deaf && w.seed%4 == 1 {
+		p.moves, p.rtt, p.eager = 1, 60*time.Microsecond, true
+		w.in(w.spread(time.Millisecond, 150*time.Millisecond), w.sleepyWrites)
+		return
+	}
 	w.in(w.spread(200*time.Millisecond, 5*time.Second), w.freezeSome)
 	if p.deaf {
 		for range 4 {
@@ -75,6 +81,12 @@ func (w *world) makePlan() {
 		p.drop, p.lazy = 1, 2*time.Second
 		w.onStageAlways(underProof, w.hangTaker)
 		w.onStageAlways(Committed, w.forgetProven)
+	}
+	if w.seed%16 == 3 {
+		w.onStageAlways(Held, w.promoteLate)
+	}
+	if !p.waits && w.seed%16 == 7 {
+		w.on(Committed, 0, w.loseCommit)
 	}
 	if w.chance(0.1) {
 		w.on(Offered, w.spread(10*time.Microsecond, time.Millisecond), w.loseGiver)

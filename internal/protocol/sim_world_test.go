@@ -239,6 +239,8 @@ func (p *proc) gap(at spot, f func()) {
 		p.stop = 0
 	}
 	switch x := p.w.rng.Float64(); {
+	case p.w.t < p.thaw && at == atSend && p.w.plan.eager:
+		p.w.at(p.thaw, func() { p.do(f) })
 	case p.w.t < p.thaw:
 		p.do(f)
 	case p.w.t < p.thaw+50*time.Millisecond: // much to catch up with

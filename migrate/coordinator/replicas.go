@@ -16,7 +16,7 @@ import (
 )
 
 // settleReplicas proves that every replica of every master of a side has what
-// was written to it so far: a marker and WAIT on one connection each.
+// was written to it so far: a marker, WAIT, and then how far each says it has come.
 func (t *term) settleReplicas(ctx context.Context, s protocol.Side) error {
 	sd := t.sides[s]
 	if !sd.caps.Role || !sd.caps.Wait {

@@ -48,8 +48,8 @@ func attach(t *testing.T, r, master *redisproc.Server, n int) {
 	})
 }
 
-// TestEveryReplicaHasTheMarker: the marker is waited for on the connection that
-// wrote it, though others lie idle, and for every replica.
+// TestEveryReplicaHasTheMarker: the marker is waited for by every replica, and with
+// others of the pool idle, for which WAIT would answer at once.
 func TestEveryReplicaHasTheMarker(t *testing.T) {
 	t.Parallel()
 	dst, replicas := withReplicas(t, 2)
