@@ -78,6 +78,9 @@ func attacks(t *testing.T, i *instance) {
 	if strings.Contains(page, "<script>alert") || !strings.Contains(page, "&lt;script&gt;alert") {
 		t.Errorf("a load's name is no text on its page:\n%s", page)
 	}
+	if _, page = driver.send("GET", "/mine", "", ""); !strings.Contains(page, "Berlin → Paris</a>") {
+		t.Errorf("a driver's bids do not say for what they are:\n%s", page)
+	}
 	planted(t, stranger, other)
 	once(t, stranger.signIn(store.Shipper, 7), [2]client{driver, rival})
 }

@@ -119,8 +119,9 @@ func number(r *http.Request, field string) int64 {
 }
 
 type mineView struct {
-	Loads []store.Load `json:"loads"`
-	Bids  []store.Bid  `json:"bids"`
+	Loads []store.Load          `json:"loads"`
+	Bids  []store.Bid           `json:"bids"`
+	Bid   map[string]store.Load `json:"-"` // the loads of the bids
 }
 
 // most is how much of one's own is shown.
@@ -132,6 +133,13 @@ func (s *Server) mine(w http.ResponseWriter, r *http.Request) (err error) {
 		return err
 	}
 	if v.Bids, err = s.app.Store.BidsOf(r.Context(), user(r), most); err != nil {
+		return err
+	}
+	ids := make([]string, len(v.Bids))
+	for i, b := range v.Bids {
+		ids[i] = b.Load
+	}
+	if v.Bid, err = s.app.Store.Loads(r.Context(), ids); err != nil {
 		return err
 	}
 	s.show(w, r, http.StatusOK, "mine", v)

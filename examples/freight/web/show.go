@@ -30,9 +30,9 @@ var helpers = template.FuncMap{
 	"cities": atlas.Cities,
 	"date":   func(t time.Time) string { return t.Format("2 Jan 2006") },
 	"ago":    ago,
-	"euro":   func(n int64) string { return thousands(n) + " €" },
-	"kg":     func(n int64) string { return thousands(n) + " kg" },
-	"km":     func(n int64) string { return thousands(n) + " km" },
+	"euro":   func(n int64) string { return thousands(n) + "\u00a0€" },
+	"kg":     func(n int64) string { return thousands(n) + "\u00a0kg" },
+	"km":     func(n int64) string { return thousands(n) + "\u00a0km" },
 	"x":      func(c atlas.City) float64 { x, _ := atlas.XY(c.Lat, c.Lon); return x },
 	"y":      func(c atlas.City) float64 { _, y := atlas.XY(c.Lat, c.Lon); return y },
 }
