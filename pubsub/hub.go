@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -72,7 +73,7 @@ func New(c redis.UniversalClient, topics []Topic, o Options) (*Hub, error) {
 	}
 	slices.SortFunc(list, func(a, b Topic) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })
 	h := &Hub{opt: o, topics: list, redis: newServers(c, o), parts: newPartitions(o.Name, o.Partitions),
-		id: rand.Text(), began: time.Now(), loads: newQueue[*topic](), tries: make(chan struct{}, triers), echo: make(chan echo, maxEchoes),
+		id: rand.Text(), began: time.Now(), loads: newQueue[*topic](), tries: make(chan struct{}, triers*runtime.GOMAXPROCS(0)), echo: make(chan echo, maxEchoes),
 		change: make(chan struct{}, 1), ended: make(chan struct{}), handlers: map[*Handler]bool{}, confirmers: map[string]*confirmer{}}
 	if h.source, err = newSides(c, o.Also); err != nil {
 		return nil, err

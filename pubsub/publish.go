@@ -174,9 +174,10 @@ func (h *Hub) number(ctx context.Context, p *partition, topic, key, kind string,
 	}
 }
 
-// triers is how many publishes are tried again at a time. When Redis is back, those that
-// have waited would take all of the client's connections, and the topics that are to be
-// read, for all who follow them, would come after them.
+// triers is how many publishes are tried again at a time, for each processor: of the ten
+// connections that a client has for each. When Redis is back, those that have waited
+// would take all of them, and the topics that are to be read, for all who follow them,
+// would come after them.
 const triers = 4
 
 // inTurn runs a try: the first one at once.
