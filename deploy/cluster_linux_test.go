@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/transload/transload/internal/redisproc"
 	"github.com/transload/transload/internal/redistest"
-	"github.com/transload/transload/topology"
 )
 
 // startCluster starts six nodes and makes one Cluster of them, as Compose does.
@@ -81,48 +78,6 @@ func TestCluster(t *testing.T) {
 				t.Fatalf("key %d: got %q, %v; want %d", i, got, err, round)
 			}
 		}
-	}
-}
-
-// TestClusterElsewhere ends all nodes of a Cluster and starts them at other addresses, as
-// containers do: create-cluster.sh introduces them to each other.
-func TestClusterElsewhere(t *testing.T) {
-	long(t)
-	t.Parallel()
-	s := startCluster(t)
-	s.synced()
-	at := func() *topology.Client {
-		return s.open(map[string]string{"REDIS_CLUSTER_NODES": strings.Join(addrs(s.nodes), ","), "REDIS_USERNAME": "app", "REDIS_PASSWORD": s.secret("app")})
-	}
-	app := at()
-	for i := range 60 {
-		redistest.Eventually(t, within, func() error { return app.Set(t.Context(), fmt.Sprintf("sess:{%d}", i), "a", 0).Err() })
-	}
-	for _, n := range s.nodes {
-		n.kill(t)
-	}
-	ports, giveBack, err := redisproc.Ports(len(s.nodes))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(giveBack)
-	for i, n := range s.nodes {
-		n.addr = "localhost:" + strconv.Itoa(ports[i])
-	}
-	for i, n := range s.nodes {
-		n.env = append(n.env, "PORT="+strconv.Itoa(ports[i]), "PEERS="+strings.Join(addrs(s.nodes), " "))
-	}
-	s.start(s.nodes...)
-	t.Log(s.introduce())
-	app = at()
-	for i := range 60 {
-		redistest.Eventually(t, within, func() error {
-			got, err := app.Get(t.Context(), fmt.Sprintf("sess:{%d}", i)).Result()
-			if err == nil && got != "a" {
-				err = fmt.Errorf("got %q; want what was written before", got)
-			}
-			return err
-		})
 	}
 }
 
