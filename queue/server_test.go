@@ -146,8 +146,10 @@ func TestNoHandlerHere(t *testing.T) {
 	other := serverOn(t, r, quick("parcels"))
 	handled(t, other, ship, func(context.Context, parcel, Meta) error { return nil })
 	run(t, other)
-	gone(t, c, "parcels", job.ID)
-	gone(t, c, "parcels", last.ID)
+	for _, id := range []string{job.ID, last.ID} {
+		_ = c.Rerun(t.Context(), "parcels", id) // now, and not in some seconds, unless these are over
+		gone(t, c, "parcels", id)
+	}
 }
 
 func TestPauseInspectRerun(t *testing.T) {
