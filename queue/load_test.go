@@ -41,7 +41,7 @@ func TestLoad(t *testing.T) {
 			loadMigration(t, kind, redistest.Cluster(t, redistest.Options{}), backlog)
 		}},
 		{"migration and back with a backlog, sentinel", func(t *testing.T, kind string) {
-			loadMigration(t, kind, redistest.Sentinel(t, redistest.Options{}), loadJobs) // producers do not wait for the workers
+			loadMigration(t, kind, redistest.Sentinel(t, redistest.Options{}), 4*backlog)
 		}},
 		{"kill -9 of the primary, sentinel", func(t *testing.T, kind string) {
 			loadPrimary(t, kind, redistest.Sentinel(t, redistest.Options{}), killed)
