@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -225,6 +226,7 @@ func TestDeniedIsRemembered(t *testing.T) {
 			t.Errorf("less than was denied: got %+v", d)
 		}
 		k.take(l, "a")
+		synctest.Wait() // what says that this instance lives is sent beside the callers
 		before := k.sent.Load()
 		for range 100 {
 			if d := k.take(l, "a"); d.Allowed || d.Source != FromMemory || d.RetryAfter <= 0 {

@@ -12,7 +12,7 @@ import (
 // everything that draws from the seed; write the new ones down then.
 func TestSeedRepeats(t *testing.T) {
 	for seed, want := range map[uint64]string{
-		1: "a58dada5554010b1", 2: "d312a8ab5d3a7dba", 77: "5be26ba1bfdc7548",
+		1: "a58dada5554010b1", 2: "d312a8ab5d3a7dba", 77: "0e090ffeed97aaf8",
 	} {
 		once, twice := traceSum(seed), traceSum(seed)
 		if once != twice {
