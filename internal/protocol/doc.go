@@ -164,7 +164,11 @@
 //     once. Likewise a commit that a replica never confirmed, and a failover to that
 //     replica between commit and grant: a member that boots just then reads the
 //     giver until it hears of the taker.
-//   - A replica that a master does not list as online is not waited for.
+//   - A replica that a master does not list as online is not waited for. If the giver
+//     fails over to it between commit and grant, the commit is forgotten. Members write
+//     it again, and the keys that moved stay held until the last of them has
+//     acknowledged it, or has run out of its lease; who reads on the giver until then
+//     may read what is old.
 //   - Where connections cannot be listed and killed nobody can be fenced, and a
 //     silent member keeps every move from being held.
 //   - A machine that is suspended, and whose wall clock is set back by as much before

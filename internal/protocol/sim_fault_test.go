@@ -222,21 +222,6 @@ func (w *world) promoteLate() {
 	})
 }
 
-// loseCommit has the giver fail over, before the grant, to a replica that was not
-// there when the commit was made.
-func (w *world) loseCommit() {
-	sh := w.shards[w.aim][0]
-	if len(sh.replicas) == 0 {
-		return
-	}
-	sh.replicas[0].leave()
-	w.in(w.spread(100*time.Microsecond, 20*time.Millisecond), func() {
-		if !w.healed {
-			sh.failOver(w.spread(time.Millisecond, 100*time.Millisecond))
-		}
-	})
-}
-
 // forgetProven has the taker's data fail over right after a commit: what the proof
 // has shown must be there.
 func (w *world) forgetProven() {

@@ -85,9 +85,6 @@ func (w *world) makePlan() {
 	if w.seed%16 == 3 {
 		w.onStageAlways(Held, w.promoteLate)
 	}
-	if !p.waits && w.seed%16 == 7 {
-		w.on(Committed, 0, w.loseCommit)
-	}
 	if w.chance(0.1) {
 		w.on(Offered, w.spread(10*time.Microsecond, time.Millisecond), w.loseGiver)
 	}

@@ -70,7 +70,6 @@ type replica struct {
 	has     []time.Duration // when it has each entry of the log
 	stall   time.Duration   // it takes nothing until then
 	told    int             // entries whose arrival somebody was told of already
-	gone    bool            // its master does not list it as online
 	lag     time.Duration
 }
 
@@ -127,7 +126,7 @@ func (sh *shard) apply(f func(*state)) {
 func (sh *shard) safe() time.Duration {
 	at := sh.w.t
 	for _, r := range sh.replicas {
-		if n := len(r.has); n > 0 && !r.gone {
+		if n := len(r.has); n > 0 {
 			at = max(at, r.has[n-1])
 			r.told = n
 		}
@@ -169,11 +168,6 @@ func (r *replica) hang(now, d time.Duration) {
 	}
 }
 
-// leave has a replica go offline before it has got what was written last.
-func (r *replica) leave() {
-	r.gone, r.stall, r.has[len(r.has)-1] = true, never, never
-}
-
 // failOver kills the master. After down a replica takes over with what it has.
 func (sh *shard) failOver(down time.Duration) {
 	if !sh.master.up {
@@ -184,10 +178,8 @@ func (sh *shard) failOver(down time.Duration) {
 	sh.lastFail = w.t
 	sh.master.die()
 	if len(sh.replicas) > 0 {
-		r := sh.replicas[w.rng.IntN(len(sh.replicas))]
-		if i := slices.IndexFunc(sh.replicas, func(r *replica) bool { return r.gone }); i >= 0 {
-			r = sh.replicas[i]
-		}
+		i := w.rng.IntN(len(sh.replicas))
+		r := sh.replicas[i]
 		for ; r.applied < len(sh.log) && r.has[r.applied] <= w.t; r.applied++ {
 			sh.log[r.applied](&r.st)
 		}
