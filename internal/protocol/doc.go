@@ -165,10 +165,9 @@
 //     replica between commit and grant: a member that boots just then reads the
 //     giver until it hears of the taker.
 //   - A replica that a master does not list as online is not waited for. If the giver
-//     fails over to it between commit and grant, the commit is forgotten. Members write
-//     it again, and the keys that moved stay held until the last of them has
-//     acknowledged it, or has run out of its lease; who reads on the giver until then
-//     may read what is old.
+//     fails over to it when a commit was just made, the commit is forgotten. Until
+//     members have written it again, who reads on the giver may read what is old, and
+//     a hold may stand somewhat beyond its bound.
 //   - Where connections cannot be listed and killed nobody can be fenced, and a
 //     silent member keeps every move from being held.
 //   - A machine that is suspended, and whose wall clock is set back by as much before

@@ -177,7 +177,11 @@ func (w *world) lateOffer() {
 		w.stats.LateOffers++
 		c.dead = true
 		w.log("%s has crashed in a hold, with an offer of an earlier move", c.name)
-		giver.failOver(w.spread(time.Millisecond, 100*time.Millisecond))
+		w.in(40*time.Millisecond, func() { // its replicas have the hold by then
+			if !w.healed {
+				giver.failOver(w.spread(time.Millisecond, 100*time.Millisecond))
+			}
+		})
 		w.anotherCoord(w.spread(10*time.Second, 20*time.Second))
 	})
 }
