@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -133,9 +134,13 @@ func TestMove(t *testing.T) {
 	}
 	m := shadow(t, env, a, b)
 	m.cutover(50)
-	if s, err := a.status(); err != nil || s.Workloads[0].Side != "both" || s.Workloads[0].Percent != 50 || len(s.Sides) != 2 {
-		t.Errorf("half way: got %+v, %v; want half of each workload on each side", s.Workloads, err)
-	}
+	redistest.Eventually(t, within, func() error { // the page looks once a second
+		s, err := a.status()
+		if err != nil || s.Workloads[0].Side != "both" || s.Workloads[0].Percent != 50 || len(s.Sides) != 2 {
+			return fmt.Errorf("half way: got %+v, %v; want half of each workload on each side", s.Workloads, err)
+		}
+		return nil
+	})
 	m.cutover(100)
 	if got := b.probed(); strings.Count(got, "ok ") != 5 {
 		t.Errorf("after the move: got\n%s", got)
