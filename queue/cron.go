@@ -126,12 +126,12 @@ func (m *metronome) stop() {
 	ends(until, m.scheduler.Shutdown)
 }
 
-// Del and ZRem tell that the entries are gone.
+// Del removes what was told of the entries.
 func (m *metronome) Del(_ context.Context, keys ...string) *redis.IntCmd {
 	return m.UniversalClient.Del(m.lasting, keys...)
 }
 
-// ZRem is said by Del.
+// ZRem takes this process off the list of those that have entries.
 func (m *metronome) ZRem(_ context.Context, key string, members ...any) *redis.IntCmd {
 	return m.UniversalClient.ZRem(m.lasting, key, members...)
 }
